@@ -149,7 +149,7 @@ fn postgresql_is_asked_by_the_pool_or_by_a_connection_that_has_its_limits() {
 }
 
 /// Every file of the crates that is no test.
-fn sources() -> Vec<String> {
+pub(crate) fn sources() -> Vec<String> {
     let mut folders = vec![root().join("libs"), root().join("services")];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {

@@ -391,16 +391,21 @@ async fn simulate_by(
 ) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    let usual = hatch_simulator::Config::default();
-    let second = hatch_simulator::TwilioAccount {
-        account_sid: SECOND_ACCOUNT.to_owned(),
-        auth_token: SECOND_TOKEN.to_owned(),
-        inbound_webhook_url: format!("{url}/api/v1/webhooks/twilio/second").parse().ok(),
+    let webhooks = format!("{url}/api/v1/webhooks/twilio/second").parse().ok();
+    let second = json!({"account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN});
+    let second = hatch_simulator::Account {
+        webhooks,
+        ..hatch_simulator::Account::new("twilio", "second", second)
+    };
+    let sign = |mut account: hatch_simulator::Account| {
+        if account.provider == "sendgrid" {
+            account.settings.insert("private_key".to_owned(), mail_key().into());
+        }
+        account
     };
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
-        twilio: usual.twilio.into_iter().chain([second]).collect(),
-        sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
+        accounts: hatch_simulator::Account::usual().into_iter().map(sign).chain([second]).collect(),
         clock: clock.clone(),
         ..hatch_simulator::Config::default()
     };

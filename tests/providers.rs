@@ -18,7 +18,7 @@ use hatch_providers::{
     Adapter, LookUp, LookedUp, Observation, Outbound, Outcome, RawRequest, Receipt,
     ReportedOutcome, Webhook,
 };
-use hatch_simulator::{Config, SendGridAccount, key_pair};
+use hatch_simulator::{Account, Config, key_pair};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -48,9 +48,10 @@ impl Providers {
         let keys = tempfile::tempdir().expect("a folder");
         let (private, public) = (keys.path().join("private.pem"), keys.path().join("public.pem"));
         let keys = key_pair(&private, &public).expect("a key pair");
+        let account = json!({"api_key": "dev-sendgrid-api-key", "private_key": keys.private_pem});
         let config = Config {
             public_url: public_url.parse().expect("a URL"),
-            sendgrid: vec![SendGridAccount::development(keys.private_pem)],
+            accounts: vec![Account::new("sendgrid", "sendgrid", account)],
             ..Config::default()
         };
         let (listener, simulator) = listen().await;

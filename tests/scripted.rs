@@ -53,8 +53,9 @@ impl Webhook for Scripted {
     }
 }
 
-/// The account that it posts by, which sends nothing.
-fn scripted(webhook: Scripted) -> Account {
+/// The account that it posts by, which sends nothing, with further `hooks`.
+fn scripted(webhook: Scripted, hooks: Vec<Hook>) -> Account {
+    let own = Hook { suffix: Some("inbound"), webhook: Arc::new(webhook) };
     Account {
         name: "scripted".parse().expect("a name"),
         provider: "scripted",
@@ -63,8 +64,10 @@ fn scripted(webhook: Scripted) -> Account {
         senders: Vec::new(),
         tenants: Tenants::All,
         traffic: Traffic::All,
+        limits: hatch_providers::Limits::default(),
+        on_doubt: None,
         adapter: Arc::new(Nobody),
-        hooks: vec![Hook { suffix: Some("inbound"), webhook: Arc::new(webhook) }],
+        hooks: std::iter::once(own).chain(hooks).collect(),
         acts_on_words: false,
         http_timeout: Duration::from_secs(1),
         default_subject: None,
@@ -91,6 +94,11 @@ pub(crate) struct Role {
 
 impl Role {
     pub(crate) async fn start(hatch: &Hatch) -> Self {
+        Self::start_with(hatch, Vec::new()).await
+    }
+
+    /// As [`start`](Self::start), with further hooks of the same account.
+    pub(crate) async fn start_with(hatch: &Hatch, hooks: Vec<Hook>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("bound"));
         let mut settings = hatch.settings.accounts["twilio"].of_provider.clone();
@@ -98,6 +106,7 @@ impl Role {
         let settings = serde_json::from_value(Value::Object(settings)).expect("settings");
         let twilio = TwilioWebhook::new(settings).expect("settings");
         let (says, shutdown) = (Arc::default(), CancellationToken::new());
+        let own = Scripted { twilio, says: Arc::clone(&says) };
         let config = hatch.database.config();
         let pool = hatch_eventstore::pool(&config, 4, std::time::Duration::from_secs(5));
         let (appender, _) = Appender::start(AppenderConfig::default(), config, shutdown.clone());
@@ -105,7 +114,7 @@ impl Role {
         let router = hatch_api::webhooks::router(Webhooks {
             store: Store::new(appender, log, Arc::new(SystemEnvironment)),
             read_model: ReadModel::new(pool),
-            accounts: Accounts::new(vec![scripted(Scripted { twilio, says: Arc::clone(&says) })]),
+            accounts: Accounts::new(vec![scripted(own, hooks)]),
             generic: None,
             tenants: Arc::new(|| Some(vec![TenantId::DEFAULT])),
             stats: Arc::default(),

@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
-//! members, accounts at providers, and routes; and the sessions of members who have signed in.
+//! members, accounts at providers, routes, and pools of senders; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of those alone. It
@@ -24,7 +24,7 @@ use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::KeyId;
 use hatch_domain::carrier::Carrier;
-use hatch_domain::ids::{AccountId, MemberId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, PoolId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
@@ -40,7 +40,7 @@ pub use self::sessions::{
 };
 pub use self::uses::Use;
 use self::uses::Uses;
-pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, RouteEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, PoolEntry, RouteEntry};
 use self::view::{Changes, View};
 
 mod embedded {
@@ -230,7 +230,19 @@ impl Directory {
         self.shared.view.routes_of(tenant)
     }
 
-    /// Changes whenever [`accounts`](Self::accounts) or [`routes`](Self::routes) may be others.
+    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot read.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolEntry> {
+        self.shared.view.pools()
+    }
+
+    /// How many pools of a tenant are there, how many names it has given to pools, and whether `id` is one of these.
+    #[must_use]
+    pub fn pools_of(&self, tenant: TenantId, id: PoolId) -> ([usize; 2], bool) {
+        self.shared.view.pools_of(tenant, id)
+    }
+
+    /// Changes whenever [`accounts`](Self::accounts), [`routes`](Self::routes) or [`pools`](Self::pools) may be others.
     #[must_use]
     pub fn account_changes(&self) -> watch::Receiver<u64> {
         self.shared.accounts.subscribe()

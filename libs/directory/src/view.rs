@@ -10,8 +10,9 @@ use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
 use hatch_domain::carrier::Carrier;
 use hatch_domain::carrier::event::CarrierEvent;
-use hatch_domain::ids::{AccountId, MemberId, RouteId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, PoolId, RouteId, TenantId};
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
 use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
@@ -19,13 +20,14 @@ use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 6] = [
+pub(crate) const KINDS: [&str; 7] = [
     <Tenant as Decider>::KIND,
     <ApiKey as Decider>::KIND,
     <Account as Decider>::KIND,
     <Member as Decider>::KIND,
     <Route as Decider>::KIND,
     <Carrier as Decider>::KIND,
+    <Pool as Decider>::KIND,
 ];
 
 /// The version of a stream's first event.
@@ -73,6 +75,17 @@ pub struct RouteEntry {
     pub route: Option<Arc<Route>>,
 }
 
+/// A pool of senders that the log keeps, and whose it is.
+#[derive(Debug, Clone)]
+pub struct PoolEntry {
+    /// Its stream.
+    pub id: PoolId,
+    /// The tenant whose it is.
+    pub tenant_id: TenantId,
+    /// The pool; none where this build cannot read one of its events.
+    pub pool: Option<Arc<Pool>>,
+}
+
 /// How many keys a tenant has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyCount {
@@ -99,6 +112,7 @@ pub(crate) struct Known {
     by_email: HashMap<String, BTreeSet<Uuid>>,
     accounts: HashMap<Uuid, Folded<Account>>,
     routes: HashMap<Uuid, Folded<Route>>,
+    pools: HashMap<Uuid, Folded<Pool>>,
     /// What the fleet told of accounts, by provider and what that calls them: their streams are of a month each.
     carriers: BTreeMap<(String, String), Told>,
 }
@@ -112,7 +126,7 @@ struct Told {
 /// What has changed by some events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// Accounts of the log, or routes.
+    /// Accounts of the log, routes, or pools.
     pub(crate) accounts: bool,
     /// What was told of accounts.
     pub(crate) carriers: bool,
@@ -294,6 +308,34 @@ impl View {
         })
     }
 
+    /// The pools that are there, and those that cannot be read, in the order of their streams.
+    pub(crate) fn pools(&self) -> Vec<PoolEntry> {
+        let known = self.read();
+        let is_there =
+            |folded: &Folded<Pool>| folded.state.as_ref().is_none_or(|pool| pool.is_there());
+        let there = known.pools.iter().filter(|(_, folded)| is_there(folded));
+        let mut entries: Vec<PoolEntry> = there
+            .map(|(id, folded)| PoolEntry {
+                id: PoolId(*id),
+                tenant_id: folded.tenant_id,
+                pool: folded.state.clone(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// How many pools of a tenant are there, how many names it has given to pools, and whether `id` is one of these.
+    pub(crate) fn pools_of(&self, tenant: TenantId, id: PoolId) -> ([usize; 2], bool) {
+        let known = self.read();
+        let of_tenant = known.pools.values().filter(|folded| folded.tenant_id == tenant);
+        let counts = of_tenant.fold([0, 0], |[there, all], folded| {
+            let is_there = folded.state.as_ref().is_none_or(|pool| pool.is_there());
+            [there + usize::from(is_there), all + 1]
+        });
+        (counts, known.pools.contains_key(&id.0))
+    }
+
     /// Shows `known`, and nothing of what was there before.
     pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
@@ -317,7 +359,9 @@ impl View {
         }
         let has = |kind: &str| events.iter().any(|event| event.aggregate == kind);
         Changes {
-            accounts: has(<Account as Decider>::KIND) || has(<Route as Decider>::KIND),
+            accounts: has(<Account as Decider>::KIND)
+                || has(<Route as Decider>::KIND)
+                || has(<Pool as Decider>::KIND),
             carriers: has(<Carrier as Decider>::KIND),
         }
     }
@@ -340,6 +384,7 @@ impl Known {
             accounts: by_stream(stored.accounts),
             members: by_stream(stored.members),
             routes: by_stream(stored.routes),
+            pools: by_stream(stored.pools),
             by_email: HashMap::new(),
             carriers: told(stored.carriers),
         };
@@ -377,6 +422,8 @@ impl Known {
                 apply(&mut self.accounts, event);
             } else if event.aggregate == <Route as Decider>::KIND {
                 apply(&mut self.routes, event);
+            } else if event.aggregate == <Pool as Decider>::KIND {
+                apply(&mut self.pools, event);
             } else if event.aggregate == <Carrier as Decider>::KIND {
                 self.hear(event);
             }

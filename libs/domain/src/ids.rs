@@ -83,6 +83,10 @@ id! {
     /// The stream of a route: a UUIDv7.
     RouteId
 }
+id! {
+    /// The stream of a pool of senders ([`pool_id`](crate::pool::pool_id)).
+    PoolId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

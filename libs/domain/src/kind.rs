@@ -9,6 +9,7 @@ use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
 use crate::member::Member;
 use crate::message::Message;
+use crate::pool::Pool;
 use crate::route::Route;
 use crate::shape::Shape;
 use crate::tenant::Tenant;
@@ -23,6 +24,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<Account>(),
     Kind::of::<Carrier>(),
     Kind::of::<Route>(),
+    Kind::of::<Pool>(),
 ];
 
 /// A kind of stream, and what its events are.

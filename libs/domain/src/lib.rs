@@ -29,6 +29,7 @@ mod kind;
 pub mod mailbox;
 pub mod member;
 pub mod message;
+pub mod pool;
 mod priority;
 pub mod published;
 pub mod route;

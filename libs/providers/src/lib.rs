@@ -16,10 +16,12 @@ mod account;
 mod accounts;
 mod adapter;
 mod correlation;
+pub mod exchange;
 pub mod generic;
 mod http_client;
 mod mail;
 pub mod mailgun;
+mod pools;
 mod posted;
 mod registry;
 mod routes;
@@ -30,6 +32,7 @@ mod shortage;
 mod stub;
 mod trouble;
 pub mod twilio;
+pub mod vonage;
 mod webhook;
 
 pub use account::{
@@ -41,6 +44,7 @@ pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outb
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
 pub use mail::class_of_status;
+pub use pools::Pools;
 pub use posted::Posted;
 pub use registry::{
     PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
@@ -51,8 +55,8 @@ pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, Received,
-    ReportedOutcome, Suppression, Verified, Webhook, WebhookRefusal,
+    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, Received, ReportedOutcome,
+    Suppression, Verified, Webhook, WebhookRefusal,
 };
 
 /// Why an adapter or a webhook cannot be made from its settings.

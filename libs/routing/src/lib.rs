@@ -8,6 +8,7 @@
 
 pub mod balance;
 mod plan;
+mod pool;
 mod route;
 mod state;
 #[cfg(test)]
@@ -16,5 +17,8 @@ mod tests;
 pub use hatch_domain::route::{Reach, Weighted};
 
 pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan, seed};
+pub use self::pool::{
+    Chosen, Pool, PoolName, PoolSender, PoolTable, PoolTerms, SenderHealth, choose_sender,
+};
 pub use self::route::{Asked, Route, RouteName, RouteTable};
 pub use self::state::{AccountState, Availability, Busy};

@@ -40,6 +40,7 @@ fn route(accounts: &[(&str, u16)], backup: &[&str]) -> Route {
 }
 
 /// A message, and the accounts that there are for it.
+#[derive(Debug)]
 struct Case {
     table: RouteTable,
     accounts: Vec<(AccountName, Availability, Option<u16>)>,

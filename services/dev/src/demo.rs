@@ -32,6 +32,8 @@ pub struct Demo {
     pub url: String,
     /// Where its simulator serves.
     pub simulator: String,
+    /// The provider by which a reply comes.
+    pub provider: &'static str,
 }
 
 /// Sends an SMS, an MMS and a mail, waits for their receipts, receives a reply, and prints what
@@ -116,7 +118,7 @@ impl Demo {
         let started = Instant::now();
         let provider_message_id = format!("SM{}", SystemEnvironment.new_id().simple());
         let inbound = json!({
-            "provider": "twilio", "from": CUSTOMER, "to": SENDER, "body": body,
+            "provider": self.provider, "from": CUSTOMER, "to": SENDER, "body": body,
             "provider_message_id": provider_message_id,
         });
         let answer = self.post(&format!("{}/_sim/inbound", self.simulator), &inbound).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hatch_domain::account_name::AccountName;
 use hatch_domain::message::{Message, Tried};
-use hatch_domain::{Channel, Priority};
+use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_providers::{Account, Tenants, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -30,8 +30,7 @@ const ASKED_AT_ONCE: usize = 16;
 #[derive(Clone)]
 pub(crate) struct SendingAccount {
     of: Arc<Account>,
-    /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
-    /// otherwise wait.
+    /// What is set to become of attempts in doubt, where the account does not say so itself.
     in_doubt: Option<DoubtPolicy>,
     /// What is known of it.
     pub(crate) health: Arc<Health>,
@@ -60,14 +59,9 @@ impl AsRef<Account> for SendingAccount {
 }
 
 impl SendingAccount {
-    pub(crate) fn doubt_policy(&self) -> DoubtPolicy {
-        let can_look_up = self.adapter.can_look_up();
-        match self.in_doubt {
-            Some(DoubtPolicy::LookUp) if !can_look_up => DoubtPolicy::Wait,
-            Some(policy) => policy,
-            None if can_look_up => DoubtPolicy::LookUp,
-            None => DoubtPolicy::Wait,
-        }
+    /// What becomes of a doubt of a message for which that is asked.
+    pub(crate) fn doubt_policy(&self, asked: Option<OnDoubt>) -> DoubtPolicy {
+        self.of.policy_for(asked, self.in_doubt.map(OnDoubt::from)).into()
     }
 
     /// For how many attempts of that priority there is room now.

@@ -112,7 +112,7 @@ impl Dispatcher {
             }
             return next;
         }
-        let means = match self.choose(Sought::of(&pending, &request), room, slot).await {
+        let means = match self.choose_account(Sought::of(&pending, &request), room, slot).await {
             Chosen::Means(means) => means,
             Chosen::Busy(account, busy) => {
                 return self.park_for_rate(pending, taken, &account, busy).await;

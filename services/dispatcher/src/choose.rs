@@ -90,7 +90,7 @@ impl Dispatcher {
     }
 
     /// What the next attempt of a message is made with. `room` is an account's, if it was found already.
-    pub(crate) async fn choose(
+    pub(crate) async fn choose_account(
         &self,
         sought: Sought<'_>,
         mut room: Option<OwnedSemaphorePermit>,

@@ -30,9 +30,13 @@ pub struct Config {
     pub breaker: BreakerRules,
     /// How messages are balanced among the accounts that share them.
     pub balance: BalanceSettings,
+    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
+    pub tenant_per_day: Option<u64>,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
+    /// How long it is kept what was said to providers, and what they answered.
+    pub attempts_kept: Duration,
     /// The waits that decide what is due.
     pub waits: Waits,
 }
@@ -102,11 +106,14 @@ mod tests {
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
             balance: BalanceSettings::default(),
+            tenant_per_day: None,
             timers_lag: Duration::from_secs(5),
+            attempts_kept: Duration::from_secs(86_400),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),
                 validity: Duration::from_secs(3_600),
                 look_ups: look_ups.map(Duration::from_secs),
+                conclusive_after: Duration::ZERO,
                 call: Duration::from_secs(16),
                 receipt: Duration::from_secs(600),
             },

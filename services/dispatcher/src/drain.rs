@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hatch_bus::{Delivery, Work};
 use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Decider, DecodeError, DomainEvent, Environment as _};
+use hatch_domain::{Decider, DecodeError, DomainEvent};
 use hatch_eventstore::{LogError, Position, log_unless_away};
 
 use crate::Dispatcher;
@@ -25,13 +25,13 @@ const BATCH_MAX: usize = 64;
 const ROOM_LOOK: Duration = Duration::from_millis(5);
 
 impl Dispatcher {
-    /// Takes deliveries of one queue, as many as may be claimed at a time and sent.
-    pub(crate) async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
+    /// Takes deliveries of one queue, as many as may be claimed at a time and sent. `priority` is what they call their own.
+    pub(crate) async fn drain(self: Arc<Self>, queue: Arc<Queue>, priority: &'static str) {
         let work = Work {
             aggregate: AGGREGATE.to_owned(),
             event_type: "MessageRequested".to_owned(),
             channel: Some(queue.channel.as_str().to_owned()),
-            priority: Some(queue.priority.as_str().to_owned()),
+            priority: Some(priority.to_owned()),
             ..Work::default()
         };
         let mut work = self.dependencies.bus.work_queue(work, self.beginning());

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use hatch_domain::carrier::command::CarrierCommand;
+use hatch_domain::carrier;
+use hatch_domain::carrier::command::{CarrierCommand, CarrierRejection};
 use hatch_domain::carrier::event::{BreakerClosed, BreakerOpened};
 use hatch_domain::carrier::{Carrier, carrier_id};
-use hatch_domain::{Environment as _, carrier};
 use hatch_eventstore::{AppendError, Execute, ExecuteError, Metadata, log_unless_away};
 use tokio::time::sleep;
 
@@ -77,7 +77,7 @@ impl Dispatcher {
         &self,
         account: &SendingAccount,
         news: &Transition,
-    ) -> Result<(), ExecuteError<carrier::command::CarrierRejection>> {
+    ) -> Result<(), ExecuteError<CarrierRejection>> {
         let store = &self.dependencies.store;
         let (command, at) = (self.command(account, news), news.at());
         let (provider, key) = account.key();

@@ -7,6 +7,7 @@
 
 mod state;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Health {
     provider: &'static str,
     account: String,
     state: Mutex<State>,
+    /// Attempts that have leave to call.
+    under_way: AtomicU32,
     news: Arc<Notify>,
 }
 
@@ -115,7 +118,8 @@ impl Rules<'_> {
 
 impl Health {
     fn new(provider: &'static str, account: &str, news: Arc<Notify>) -> Self {
-        Self { provider, account: account.to_owned(), state: Mutex::default(), news }
+        let (account, state, under_way) = (account.to_owned(), Mutex::default(), AtomicU32::new(0));
+        Self { provider, account, state, under_way, news }
     }
 
     /// The provider.
@@ -160,6 +164,20 @@ impl Health {
     #[must_use]
     pub fn breaker(&self) -> BreakerState {
         self.lock().breaker.state(Instant::now())
+    }
+
+    /// When it is tried that is open, by what the clock says `now`.
+    #[must_use]
+    pub fn tried_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let until = self.lock().breaker.until()?;
+        let wait = until.saturating_duration_since(Instant::now());
+        now.checked_add_signed(time::delta(wait))
+    }
+
+    /// How many attempts are under way by it here.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// Why its provider refuses it, if it does.
@@ -207,6 +225,7 @@ impl Health {
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Pass> {
         let begun = Instant::now();
         let is_probe = self.lock().breaker.admit(begun)?;
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         Some(Pass { health: Arc::clone(self), begun, is_probe })
     }
 
@@ -378,6 +397,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        self.health.under_way.fetch_sub(1, Ordering::Relaxed);
         if self.is_probe {
             self.health.lock().breaker.give_back();
         }

@@ -8,6 +8,7 @@
 
 mod account;
 mod attempt;
+mod attempts;
 mod balance;
 mod breaker;
 mod call;
@@ -30,6 +31,7 @@ mod precondition;
 mod present;
 mod progress;
 mod provider_ids;
+mod rates;
 mod reported;
 mod retry;
 mod shortage;
@@ -54,12 +56,13 @@ use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Store};
 use hatch_providers::{Account, AccountList, Accounts, Routes, Wanted};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
+use crate::attempts::Recorder;
 use crate::balance::Balance;
 pub use crate::balance::{Advice, BalanceMode, BalanceSettings, balance_advice};
 pub use crate::breaker::{BreakerRules, BreakerState};
@@ -73,9 +76,11 @@ use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 use crate::progress::Queue;
-pub use crate::progress::{Error as ProgressError, progress, waiting};
+pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, waiting};
 use crate::provider_ids::ProviderIds;
-pub use crate::reported::{AccountReport, Told, reported_accounts};
+use crate::rates::{Entering, Rates};
+pub use crate::rates::{RateStats, in_lines};
+pub use crate::reported::{AccountReport, Told, reported_accounts, used_today};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
@@ -133,6 +138,13 @@ struct Dispatcher {
     balance: Balance,
     present: Present,
     look_ups: LookUps,
+    recorder: Recorder,
+    /// How much room the accounts have.
+    rates: Rates,
+    /// Those that stand in lines from now on.
+    entering: Entering,
+    /// Some of them are written.
+    entered: Notify,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -157,13 +169,20 @@ impl Dispatcher {
         let queues = Channel::ALL.into_iter().flat_map(|channel| {
             Priority::ALL.map(|priority| Arc::new(Queue::new(channel, priority, permits())))
         });
+        let process = dependencies.store.environment().new_id();
+        let rates = Arc::clone(&dependencies.stats.rates);
+        let rates = Rates::new(dependencies.pool.clone(), process, config.tenant_per_day, rates);
         Arc::new(Self {
+            rates,
+            entering: Entering::default(),
+            entered: Notify::new(),
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
             balance: Balance::default(),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
+            recorder: Recorder::default(),
             config,
             carriers: watch::Sender::default(),
             queues: queues.collect(),
@@ -181,7 +200,13 @@ impl Dispatcher {
         let changes = self.dependencies.accounts.changes();
         self.send_by(&self.dependencies.accounts.current());
         let follow = self.shutdown.run_until_cancelled(self.follow(changes));
-        let drained = self.queues.iter().map(|queue| self.clone().drain(queue.clone()));
+        let this = &self;
+        let drained = self.queues.iter().flat_map(|queue| {
+            let named = move |priority| Arc::clone(this).drain(Arc::clone(queue), priority);
+            // What was published by an older build is taken, too.
+            let once = (queue.priority == Priority::Bulk).then_some(Priority::BULK_ONCE);
+            [Some(queue.priority.as_str()), once].into_iter().flatten().map(named)
+        });
         let report = Box::pin(progress::report(&self.dependencies.pool, &self.queues));
         let report = self.shutdown.run_until_cancelled(report);
         let sweeper = Arc::new(self.sweeper());
@@ -190,15 +215,24 @@ impl Dispatcher {
         // Dropped halfway, a fold is rolled back.
         let fold = self.shutdown.run_until_cancelled(fold);
         let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
+        let rates = self.shutdown.run_until_cancelled(self.rates.run());
+        let entering = self.entering.write(&self.timers, &self.entered);
+        let entering = self.shutdown.run_until_cancelled(entering);
+        let serve = self.shutdown.run_until_cancelled(Box::pin(self.clone().serve_lines()));
+        let lines = async { futures::join!(rates, entering, serve) };
         let Dependencies { pool, stats, .. } = &self.dependencies;
-        let tell = Box::pin(reported::report(pool, process, &stats.accounts));
+        let clock = self.dependencies.head.clock();
+        let tell = Box::pin(reported::report(pool, (process, clock), &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
         let balance = self.shutdown.run_until_cancelled(Box::pin(self.balance()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell, fleet, balance);
+        let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
+        let own = async { futures::join!(tell, fleet, lines, keep, balance) };
+        futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();
         self.attempts.wait().await;
+        self.keep_last_attempts().await;
     }
 
     /// Sends by the accounts that there are, whenever they are replaced.

@@ -44,6 +44,14 @@ impl DueKind for Messages {
         WorkClass { lane, priority: priority.unwrap_or_default().as_str() }
     }
 
+    /// The line of an account, where the message stands in one.
+    fn waits_for(event: &MessageEvent) -> Option<String> {
+        match event {
+            MessageEvent::MessageDeferred(deferred) => deferred.waits_for.clone(),
+            _ => None,
+        }
+    }
+
     fn note(event: &MessageEvent) -> Option<ProviderId> {
         use MessageEvent as E;
         let (id, attempt) = match event {

@@ -7,6 +7,7 @@ use hatch_due::Halts;
 use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 
 use crate::health::KnownAccounts;
+use crate::rates::RateStats;
 use crate::shortage::Shortage;
 
 /// What a dispatcher has done since it started.
@@ -26,6 +27,10 @@ pub struct Stats {
     pub shortage: Shortage,
     /// How long calls of a provider took, in seconds.
     pub call_seconds: Family<&'static str, Histogram>,
+    /// Attempts of which it could not be kept what was said to the provider.
+    pub attempts_unkept: Counter,
+    /// How much room accounts had.
+    pub rates: Arc<RateStats>,
     /// Whether the timers are stopped by damage of the log.
     pub timers: Arc<Halts>,
 }

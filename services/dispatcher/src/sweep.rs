@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::{Channel, Priority};
+use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Dispatcher;
 use crate::account::SendingAccount;
 use crate::attempt::{Next, PendingMessage};
-use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
+use crate::due::{self, Action, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
 use crate::permits::Permits;
@@ -84,7 +84,8 @@ impl Dispatcher {
         self.swept.iter().map(lane).chain([unknown]).collect()
     }
 
-    async fn act(
+    /// Does what the message asks for now.
+    pub(crate) async fn act(
         &self,
         timer: &DueTimer,
         pending: PendingMessage,
@@ -95,7 +96,11 @@ impl Dispatcher {
         let timer = &timer.of_step(pending.message.attempt());
         let account = self.account_in_doubt(pending.tenant_id, &pending.message);
         let account = account.as_ref();
-        let policy = account.map_or(DoubtPolicy::Wait, SendingAccount::doubt_policy);
+        let asked = pending.message.requested().and_then(|request| request.options.on_doubt);
+        let policy = match account {
+            Some(account) => account.doubt_policy(asked),
+            None => OnDoubt::of(asked, None, false).into(),
+        };
         let waits = self.config.waits_of(account);
         let action = decide(&pending.message, now, policy, &waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");

@@ -16,6 +16,7 @@ use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
 use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
 use tokio::time::{Instant, sleep};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::choose::Sought;
 use crate::due::after;
 use crate::health::{Failing, RELEASED, Refusal};
 use crate::progress::Taken;
+use crate::rates::{PREFIX, is_line_of};
 use crate::sweep::PRIORITIES;
 
 /// What a message waits for that no account carries, in events and in its error.
@@ -61,7 +63,8 @@ const COUNT: &str = "
      CROSS JOIN LATERAL (
            SELECT count(*) AS number, min(position) AS first
              FROM (SELECT position FROM due.timers
-                    WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting' LIMIT $3) AS t) AS counted
+                    WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting'
+                      AND NOT starts_with(timers.waits_for, $4) LIMIT $3) AS t) AS counted
       LEFT JOIN es.events e ON e.position = counted.first
      WHERE counted.number > 0";
 
@@ -92,7 +95,9 @@ pub(crate) const fn waiting_lane(channel: Channel) -> &'static str {
 /// PostgreSQL's.
 pub async fn waiting_for_account(client: &Client) -> Result<Vec<Waiting>, Error> {
     let lanes = Channel::ALL.map(waiting_lane);
-    let rows = client.query(COUNT, &[&Message::KIND, &lanes.as_slice(), &COUNTED_MAX]).await?;
+    let values: [&(dyn ToSql + Sync); 4] =
+        [&Message::KIND, &lanes.as_slice(), &COUNTED_MAX, &PREFIX];
+    let rows = client.query(COUNT, &values).await?;
     let of = |row: &tokio_postgres::Row| {
         let lane: &str = row.try_get(0)?;
         let channel = Channel::ALL.into_iter().find(|channel| waiting_lane(*channel) == lane);
@@ -222,6 +227,10 @@ impl Dispatcher {
         has_more |= self.sort_again(&mut sorted.again).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
+            // Those are served elsewhere; of accounts that nobody here has, they are let go as all others.
+            if carriers.accounts().iter().any(|account| is_line_of(&called, account).is_some()) {
+                continue;
+            }
             let healths = carriers.waited_for(&called);
             // Any of them will do.
             let Some(limit) = healths.iter().map(|health| health.releasable()).max() else {

@@ -12,9 +12,10 @@ use hatch_dev::demo::{self, Demo};
 use hatch_dev::up::{self, Application, Options, SplitRole, UpLocations};
 use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
+use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent};
-use hatch_providers::{Common, webhook_path};
+use hatch_providers::{Common, carriers_of, webhook_path};
 use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +137,7 @@ pub(crate) async fn demonstrate(settings: &Settings, flags: cli::Demo) -> anyhow
             .simulator
             .or(running.simulator_url)
             .unwrap_or_else(|| format!("http://{}", settings.simulator_listen)),
+        provider: carriers_of(Channel::Sms).first().copied().unwrap_or_default(),
     };
     demo::run(demo).await
 }

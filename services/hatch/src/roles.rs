@@ -12,7 +12,6 @@ mod process;
 mod projector;
 mod query;
 mod relay;
-mod route_table;
 mod webhook;
 
 use std::collections::BTreeSet;
@@ -33,7 +32,8 @@ pub(crate) use self::accounts::{
 };
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
+    check, default_email_sender, default_sender, keep_rules, own_mailboxes, place, refusals, sites,
+    trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
@@ -42,7 +42,6 @@ pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
-pub(crate) use self::route_table::{of_terms, route_table};
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;

@@ -163,6 +163,9 @@ pub struct LimitSettings {
     pub connections_max: Option<u64>,
     /// Clients that may follow the live feed at a time, of which one client has a quarter at most. Default: 256.
     pub live_streams_max: Option<u64>,
+    /// Messages of a day, in UTC, that each tenant may have sent: 1 to 1,000,000,000. Those above it wait for the next day.
+    /// Default: as many as there are.
+    pub messages_per_day: Option<u64>,
 }
 
 /// What becomes of the oldest part of the log.
@@ -242,6 +245,8 @@ pub struct DispatcherSettings {
     /// What becomes of attempts in doubt, for each account by its name, or else for each provider:
     /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+    /// Days that it is kept what was said to providers, and what they answered, outside of the log: 1 to 3,650.
+    pub attempts_kept_days: u32,
 }
 
 /// How many messages are taken, where more are offered than can be finished.
@@ -260,6 +265,9 @@ pub struct AdmissionSettings {
     /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
     /// bound.
     pub waiting_max: u64,
+    /// Messages of one tenant that may wait for room at their accounts, whose rates they are beyond. Others are none of
+    /// their business: only that tenant is refused more.
+    pub waiting_per_tenant_max: u64,
 }
 
 /// What is done about words such as STOP that people write by SMS or MMS. A word is answered by an SMS if its text is set,
@@ -453,7 +461,13 @@ impl Default for ShutdownSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { enabled: true, wait_ms: None, burst: None, waiting_max: 1_000_000 }
+        Self {
+            enabled: true,
+            wait_ms: None,
+            burst: None,
+            waiting_max: 1_000_000,
+            waiting_per_tenant_max: 2_000_000,
+        }
     }
 }
 
@@ -492,6 +506,7 @@ impl Default for DispatcherSettings {
             look_ups_ms: [30_000, 120_000],
             receipt_wait_ms: 600_000,
             in_doubt: BTreeMap::new(),
+            attempts_kept_days: 30,
         }
     }
 }

@@ -64,6 +64,10 @@ pub(crate) enum Receipt {
     Delivered,
     /// Did not arrive, and never will.
     Undelivered,
+    /// Refused after all: there is no such recipient.
+    Invalid,
+    /// Refused after all: the recipient does not want messages.
+    OptedOut,
 }
 
 impl Course {
@@ -85,6 +89,17 @@ pub(crate) fn react(recipient: &str, calls: u32) -> Reaction {
         "optout" => Reaction::OptedOut,
         "hole" => Reaction::Vanish,
         _ => Reaction::Accept(course(recipient)),
+    }
+}
+
+/// The receipts about `recipient` of a provider that takes a message to anybody, and refuses it later.
+pub(crate) fn later_receipts(recipient: &str) -> &'static [Receipt] {
+    // What fails at first has succeeded by the time that there are receipts.
+    match react(recipient, u32::MAX) {
+        Reaction::Invalid => &[Receipt::Invalid],
+        Reaction::OptedOut => &[Receipt::OptedOut],
+        Reaction::Accept(course) => course.receipts,
+        Reaction::Vanish | Reaction::Throttle | Reaction::Outage => &[],
     }
 }
 

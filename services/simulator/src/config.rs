@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::Clock;
+use crate::registry::{KINDS, Kind};
 
 /// The simulator's configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,17 +34,29 @@ pub struct Config {
     pub callback_proxy: Option<Url>,
     /// A callback without an answer counts as failed after this long.
     pub callback_timeout_ms: u64,
-    /// The Twilio accounts.
-    pub twilio: Vec<TwilioAccount>,
-    /// The SendGrid accounts. None by default, since each needs a key: see
-    /// [`SendGridAccount::development`].
-    pub sendgrid: Vec<SendGridAccount>,
+    /// The accounts. A provider that has none of them has those of `hatch up`.
+    pub accounts: Vec<Account>,
+    /// Where the key files are that the providers sign with; without one they sign with keys that nobody knows.
+    pub folder: Option<PathBuf>,
     /// The clock of the providers.
     #[serde(skip)]
     pub clock: Clock,
 }
 
 impl Config {
+    /// Those of its accounts that are at `provider`, or else the usual ones.
+    pub(crate) fn accounts_at(&self, provider: &dyn Kind) -> Vec<Account> {
+        let are_there = |account: &&Account| account.provider == provider.name();
+        let accounts: Vec<Account> = self.accounts.iter().filter(are_there).cloned().collect();
+        if accounts.is_empty() { provider.usual() } else { accounts }
+    }
+
+    /// Where webhooks of an account are posted; `path` is where those of the provider's only one are.
+    pub(crate) fn webhooks(&self, account: &Account, path: &str) -> String {
+        let base = || self.public_url.as_str().trim_end_matches('/').to_owned();
+        account.webhooks.as_ref().map_or_else(|| base() + path, ToString::to_string)
+    }
+
     /// Whether `url` is one of hatch's: scheme, host and port are those of the public URL, and it names no user.
     pub(crate) fn calls_back(&self, url: &str) -> bool {
         Url::parse(url).is_ok_and(|url| {
@@ -53,48 +67,46 @@ impl Config {
     }
 }
 
-/// A Twilio account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// An account at a provider.
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TwilioAccount {
-    /// `AC` and 32 hexadecimal digits.
-    pub account_sid: String,
-    /// Authenticates sends, and signs webhooks.
-    pub auth_token: String,
-    /// Where messages that come in are posted; by default `/api/v1/webhooks/twilio` below the public URL.
+pub struct Account {
+    /// The provider's name.
+    pub provider: String,
+    /// Hatch's own name for it.
+    pub name: String,
+    /// What hatch's settings have of it, secrets included. A provider takes those that it knows.
     #[serde(default)]
-    pub inbound_webhook_url: Option<Url>,
+    pub settings: Map<String, Value>,
+    /// Where its webhooks are posted, mails that come in at `/inbound` below it; by default the path of the provider's
+    /// only account.
+    #[serde(default)]
+    pub webhooks: Option<Url>,
 }
 
-/// A SendGrid account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SendGridAccount {
-    /// What the record calls it.
-    pub account: String,
-    /// Authenticates sends.
-    pub api_key: String,
-    /// The private key that signs webhooks: P-256, as PEM in PKCS #8 (see
-    /// [`key_pair`](crate::key_pair)).
-    pub private_key: String,
-    /// Where events are posted; by default `/api/v1/webhooks/sendgrid` below the public URL.
-    #[serde(default)]
-    pub event_webhook_url: Option<Url>,
-    /// Where mails that come in are posted; by default `/api/v1/webhooks/sendgrid/inbound` below the public URL.
-    #[serde(default)]
-    pub inbound_webhook_url: Option<Url>,
+/// Without its secrets.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { provider, name, .. } = self;
+        let mut account = f.debug_struct("Account");
+        account.field("provider", provider).field("name", name).finish_non_exhaustive()
+    }
 }
 
-impl SendGridAccount {
-    /// The account that `hatch up` is configured for.
-    pub fn development(private_key: impl Into<String>) -> Self {
-        Self {
-            account: "sendgrid".to_owned(),
-            api_key: "dev-sendgrid-api-key".to_owned(),
-            private_key: private_key.into(),
-            event_webhook_url: None,
-            inbound_webhook_url: None,
-        }
+impl Account {
+    /// An account whose webhooks are posted to the path of the provider's only one. Settings that are no object are none.
+    pub fn new(provider: impl Into<String>, name: impl Into<String>, settings: Value) -> Self {
+        let settings = match settings {
+            Value::Object(settings) => settings,
+            _ => Map::new(),
+        };
+        Self { provider: provider.into(), name: name.into(), settings, webhooks: None }
+    }
+
+    /// The accounts of `hatch up`, whose secrets everybody knows.
+    #[must_use]
+    pub fn usual() -> Vec<Self> {
+        KINDS.iter().flat_map(|kind| kind.usual()).collect()
     }
 }
 
@@ -110,12 +122,8 @@ impl Default for Config {
             callback_attempts_max: 50,
             callback_proxy: None,
             callback_timeout_ms: 5_000,
-            twilio: vec![TwilioAccount {
-                account_sid: format!("AC{}", "0".repeat(32)),
-                auth_token: "dev-twilio-auth-token".to_owned(),
-                inbound_webhook_url: None,
-            }],
-            sendgrid: Vec::new(),
+            accounts: Vec::new(),
+            folder: None,
             clock: Clock::default(),
         }
     }

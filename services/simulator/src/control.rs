@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::accounts::Disturbance;
+use crate::disturbance::Disturbance;
+use crate::registry::{KINDS, Known};
 use crate::server::Simulator;
-use crate::{Config, sendgrid, twilio};
 
 /// The record is read in pieces of so many messages, so that a long one delays nobody.
 const PIECE_MESSAGES: usize = 1_000;
@@ -26,6 +26,7 @@ pub(crate) fn routes() -> Router<Arc<Simulator>> {
     Router::new()
         .route("/_sim", delete(forget))
         .route("/_sim/messages", get(messages))
+        .route("/_sim/accounts", get(accounts))
         .route("/_sim/accounts/{account}", put(disturb))
         .route("/_sim/inbound", post(inbound))
 }
@@ -42,11 +43,23 @@ async fn messages(State(simulator): State<Arc<Simulator>>) -> Response {
 
 /// `DELETE /_sim`: forgets the record and ends every disturbance. Receipts that are due still come.
 async fn forget(State(simulator): State<Arc<Simulator>>) -> Response {
-    simulator.accounts.calm();
+    simulator.disturbances.calm();
     match simulator.record.clear() {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+/// `GET /_sim/accounts`: hatch's name of each account, its provider's own, and how it is.
+async fn accounts(State(simulator): State<Arc<Simulator>>) -> Response {
+    let accounts = simulator.accounts().map(|(provider, account)| {
+        let Disturbance { mode, latency_ms, .. } = simulator.disturbances.get(account.key);
+        json!({
+            "provider": provider, "name": account.name, "account": account.key, "mode": mode,
+            "latency_ms": latency_ms,
+        })
+    });
+    Json(accounts.collect::<Vec<_>>()).into_response()
 }
 
 /// `PUT /_sim/accounts/{account}`: disturbs an account, rotates its credential, or ends both (`up`).
@@ -55,13 +68,10 @@ async fn disturb(
     Path(account): Path<String>,
     Asked(disturbance): Asked<Disturbance>,
 ) -> Response {
-    let Config { twilio, sendgrid, .. } = &simulator.config;
-    let known = twilio.iter().any(|known| known.account_sid == account)
-        || sendgrid.iter().any(|known| known.account == account);
-    if !known {
+    let Some((_, known)) = simulator.account(&account) else {
         return problem(StatusCode::NOT_FOUND, "no such provider account");
-    }
-    simulator.accounts.set(&account, disturbance.clone());
+    };
+    simulator.disturbances.set(known.key, disturbance.clone());
     Json(disturbance).into_response()
 }
 
@@ -70,7 +80,7 @@ async fn disturb(
 #[serde(deny_unknown_fields)]
 pub(crate) struct InboundRequest {
     provider: String,
-    /// By which of the provider's accounts: the first, where none is named.
+    /// By which of the provider's accounts, by hatch's name or its own: the first, where none is named.
     #[serde(default)]
     pub(crate) account: Option<String>,
     pub(crate) from: String,
@@ -90,6 +100,21 @@ pub(crate) struct InboundRequest {
     pub(crate) attachments: Vec<InboundFile>,
     #[serde(default)]
     pub(crate) provider_message_id: Option<String>,
+}
+
+impl InboundRequest {
+    /// The one of `accounts` that it asks for.
+    pub(crate) fn account<'p, A>(
+        &self,
+        accounts: &'p [A],
+        known: impl Fn(&'p A) -> Known<'p>,
+    ) -> Result<&'p A, String> {
+        let found = match &self.account {
+            Some(name) => accounts.iter().find(|account| known(account).is_called(name)),
+            None => accounts.first(),
+        };
+        found.ok_or_else(|| "no such account of the provider is configured".to_owned())
+    }
 }
 
 /// `null` stands for what is left out.
@@ -113,13 +138,14 @@ async fn inbound(
     State(simulator): State<Arc<Simulator>>,
     Asked(request): Asked<InboundRequest>,
 ) -> Response {
-    let webhook = match request.provider.as_str() {
-        twilio::PROVIDER => twilio::inbound(&simulator.config, request),
-        sendgrid::PROVIDER => sendgrid::inbound(&simulator, request),
-        _ => return problem(StatusCode::BAD_REQUEST, "provider: expected twilio or sendgrid"),
+    let Some(provider) = simulator.provider(&request.provider) else {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        let detail = format!("provider: expected {}", names.join(" or "));
+        return problem(StatusCode::BAD_REQUEST, &detail);
     };
-    let Some((id, callback)) = webhook else {
-        return problem(StatusCode::BAD_REQUEST, "no such account of the provider is configured");
+    let (id, callback) = match provider.inbound(&simulator, request) {
+        Ok(webhook) => webhook,
+        Err(detail) => return problem(StatusCode::BAD_REQUEST, &detail),
     };
     match simulator.delivery.post_once(&callback).await {
         Ok(status) => Json(json!({"status": status, "provider_message_id": id})).into_response(),

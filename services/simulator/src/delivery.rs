@@ -20,6 +20,8 @@ pub(crate) struct Callback {
     pub(crate) url: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
+    /// The status, beside those of success, that ends its repeats.
+    pub(crate) refusal: Option<u16>,
 }
 
 /// Posts callbacks with one pool of connections.
@@ -48,7 +50,6 @@ impl Delivery {
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .referer(false)
-            .user_agent("TwilioProxy/1.1")
             .build()
             .map_err(Error::Client)?;
         Ok(Self {
@@ -101,6 +102,7 @@ impl Delivery {
         for attempt in 1..=self.attempts_max {
             match self.post_once(callback).await {
                 Ok(200..=299) => return,
+                Ok(status) if callback.refusal == Some(status) => return,
                 Ok(status) => tracing::debug!(attempt, status, "a callback was not taken"),
                 Err(_) => tracing::debug!(attempt, "a callback found nobody"),
             }

@@ -1,13 +1,13 @@
 //! The simulator's own record of what it was asked and what it took: the referee of the tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
 use crate::journal::{Journal, JournalEntry};
@@ -30,6 +30,9 @@ pub(crate) struct Message {
     /// What only a mail has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mail: Option<Box<Mail>>,
+    /// What only its provider's receipts have to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) more: Option<Box<Value>>,
 }
 
 /// What a mail's events have to tell.
@@ -231,7 +234,11 @@ impl Inner {
     fn insert(&mut self, message: Message) -> Arc<Message> {
         let index = self.messages.len();
         self.by_id.insert(message.provider_message_id.clone(), index);
-        self.by_recipient.entry(message.to.clone()).or_default().push(index);
+        let others = message.mail.iter().flat_map(|mail| &mail.recipients);
+        let recipients: BTreeSet<&String> = others.chain([&message.to]).collect();
+        for recipient in recipients {
+            self.by_recipient.entry(recipient.clone()).or_default().push(index);
+        }
         let message = Arc::new(message);
         self.messages.push(Arc::clone(&message));
         message

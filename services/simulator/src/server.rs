@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Accounts;
 use crate::delivery::Delivery;
-use crate::record::Record;
-use crate::sendgrid::{self, SendGrid};
-use crate::{Clock, Config, Error, control, twilio};
+use crate::disturbance::Disturbances;
+use crate::record::{Message, Record};
+use crate::registry::{KINDS, Known, Provider, kind};
+use crate::{Clock, Config, Error, control};
 
 /// Bodies longer than this are refused.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -33,9 +33,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Simulator {
     pub(crate) config: Config,
     pub(crate) record: Record,
-    pub(crate) accounts: Accounts,
+    pub(crate) disturbances: Disturbances,
     pub(crate) delivery: Delivery,
-    pub(crate) sendgrid: SendGrid,
+    pub(crate) providers: Vec<Arc<dyn Provider>>,
     unanswered: Semaphore,
     shutdown: CancellationToken,
 }
@@ -69,34 +69,44 @@ pub async fn run_by(
     serve: impl AsyncFnOnce(Router, CancellationToken) -> std::io::Result<()>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let unknown = config.accounts.iter().find(|account| kind(&account.provider).is_none());
+    if let Some(account) = unknown {
+        return Err(Error::Provider(account.provider.clone()));
+    }
     let (record, due) = Record::open(config.record_path.as_deref(), config.record_messages_max)
         .map_err(Error::Record)?;
-    let (sendgrid, events) = SendGrid::new(&config)?;
+    let open = KINDS.iter().map(|kind| kind.open(&config.accounts_at(*kind), &config));
+    let providers = open.collect::<Result<Vec<_>, Error>>()?;
     let simulator = Arc::new(Simulator {
         record,
-        sendgrid,
-        accounts: Accounts::default(),
+        providers,
+        disturbances: Disturbances::default(),
         delivery: Delivery::new(&config, shutdown.clone())?,
         unanswered: Semaphore::new(UNANSWERED_MAX),
         shutdown: shutdown.clone(),
         config,
     });
-    sendgrid::post_events(&simulator, events);
+    for provider in &simulator.providers {
+        Arc::clone(provider).start(&simulator);
+    }
     for (message, callback) in due {
-        match message.provider.as_str() {
-            sendgrid::PROVIDER => sendgrid::resume(&simulator, message),
-            _ => twilio::resume(&simulator, message, callback),
+        match simulator.provider(&message.provider) {
+            Some(provider) => Arc::clone(provider).resume(&simulator, message, callback),
+            None => tracing::warn!(
+                provider = message.provider,
+                "receipts are given up: nobody knows it"
+            ),
         }
     }
     let clock = simulator.config.clock.clone();
     let date = move |response: Response| std::future::ready(dated(response, &clock));
-    let router = Router::new()
-        .merge(control::routes())
-        .merge(twilio::routes())
-        .merge(sendgrid::routes())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::map_response(date))
-        .with_state(Arc::clone(&simulator));
+    let control = control::routes().with_state(Arc::clone(&simulator));
+    let routes = simulator
+        .providers
+        .iter()
+        .fold(control, |routes, provider| routes.merge(Arc::clone(provider).routes(&simulator)));
+    let router =
+        routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(middleware::map_response(date));
     let server = serve(router, shutdown.clone());
     let overdue = async {
         shutdown.cancelled().await;
@@ -122,6 +132,31 @@ fn dated(mut response: Response, clock: &Clock) -> Response {
 }
 
 impl Simulator {
+    /// The provider of that name.
+    pub(crate) fn provider(&self, name: &str) -> Option<&Arc<dyn Provider>> {
+        self.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// The account that somebody calls so, and its provider's name.
+    pub(crate) fn account(&self, name: &str) -> Option<(&'static str, Known<'_>)> {
+        self.accounts().find(|(_, account)| account.is_called(name))
+    }
+
+    /// Every account, and its provider's name.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (&'static str, Known<'_>)> {
+        self.providers.iter().flat_map(|provider| {
+            provider.accounts().into_iter().map(move |account| (provider.name(), account))
+        })
+    }
+
+    /// Waits until receipt number `step` of a message is due, from 0.
+    pub(crate) async fn until_due(&self, message: &Message, step: usize) {
+        let delay_ms = self.config.receipt_delay_ms;
+        let due = Duration::from_millis(if step == 0 { delay_ms / 2 } else { delay_ms });
+        let age = (self.config.clock.now() - message.accepted_at).to_std().unwrap_or_default();
+        tokio::time::sleep(due.saturating_sub(age)).await;
+    }
+
     /// Does not answer, until the client goes away or the simulator stops.
     pub(crate) async fn never(&self) -> Response {
         if let Ok(_place) = self.unanswered.try_acquire() {

@@ -7,6 +7,7 @@
 mod mailbox;
 mod phone;
 mod quirks;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use self::mailbox::{domain_of, domain_to_ascii, is_domain};
+pub use self::sender::SenderKind;
 pub(crate) use self::written::is_invisible;
 
 /// Bytes of a written address at most: what is longer is none, and is not looked at.

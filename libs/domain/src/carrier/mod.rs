@@ -80,7 +80,7 @@ impl Shift {
     /// Whether it is about these accounts, with these weights in the routes, each once.
     #[must_use]
     pub fn is_among<'a>(
-        &self,
+        &'a self,
         channel: Channel,
         country: Option<u16>,
         resting: impl IntoIterator<Item = (&'a AccountName, u16)>,

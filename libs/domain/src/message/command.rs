@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event::{MessageReceived, MessageRequested};
+use super::event::{MessageReceived, MessageRequested, Resolution};
 use super::status::Status;
 use crate::address::Address;
 use crate::ids::ConversationId;
@@ -68,8 +68,10 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
-    /// Say what came of an attempt in doubt, by a look-up, a policy or a person.
+    /// Say what came of an attempt in doubt, by a look-up or a policy.
     SettleDoubt(SettleDoubt),
+    /// Say what an attempt in doubt was, by a person.
+    ResolveDoubt(ResolveDoubt),
     /// Give up a message that waits for an attempt: what it says is out of date.
     Expire {
         /// When the round began that is out of date ([`Message::round_from`](super::Message::round_from)). A
@@ -130,6 +132,17 @@ pub struct SettleDoubt {
     pub attempt: u32,
     /// What came of it.
     pub settlement: Settlement,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// Ends the doubt about the latest attempt by a person's word.
+#[derive(Debug, Clone)]
+pub struct ResolveDoubt {
+    /// What the attempt was.
+    pub resolution: Resolution,
+    /// How the person knows.
+    pub reason: String,
     /// Now.
     pub at: DateTime<Utc>,
 }
@@ -283,6 +296,9 @@ pub enum MessageRejection {
     /// It has not failed, and is not known not to have arrived.
     #[error("the message is {}, and cannot be retried", .0.as_str())]
     NotRetryable(Status),
+    /// Nothing about it is in doubt.
+    #[error("the message is {}, and nothing about it is in doubt", .0.as_str())]
+    NotInDoubt(Status),
     /// Its next attempt is not due yet.
     #[error("the next attempt is due at {0}")]
     NotDue(DateTime<Utc>),

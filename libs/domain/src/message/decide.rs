@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, JoinConversation, MessageCommand, MessageRejection, ReceiptOutcome,
-    RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount, WaitInLine,
+    RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount,
+    WaitInLine,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
@@ -47,6 +48,7 @@ impl Message {
             MessageCommand::Refuse { error, at } => self.refuse(error, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
+            MessageCommand::ResolveDoubt(resolve) => self.resolve_doubt(resolve),
             MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
         }
     }
@@ -233,9 +235,7 @@ impl Message {
         }
         let WaitForAccount { reason, error, expires_at, at } = wait.clone();
         let (until, error, expires_at) = (at.max(due), Some(error), Some(expires_at));
-        Ok(vec![
-            MessageDeferred { reason, until, error, expires_at, waits_for: None, at }.into(),
-        ])
+        Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for: None, at }.into()])
     }
 
     /// Says so once, as long as it stays in that line.
@@ -359,7 +359,7 @@ impl Message {
 }
 
 /// The attempt surely did not send; without another one the message has failed.
-fn not_sent(
+pub(super) fn not_sent(
     attempt: u32,
     error: &SendError,
     retry_at: Option<DateTime<Utc>>,

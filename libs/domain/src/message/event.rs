@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use super::doubt::{DoubtResolved, Resolution};
 use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
@@ -401,6 +402,7 @@ crate::events! {
         RecipientComplained,
         RecipientUnsubscribed,
         MessageJoinedConversation,
+        DoubtResolved,
     }
 }
 
@@ -427,6 +429,7 @@ impl MessageEvent {
             Self::RecipientComplained(e) => e.at,
             Self::RecipientUnsubscribed(e) => e.at,
             Self::MessageJoinedConversation(e) => e.at,
+            Self::DoubtResolved(e) => e.at,
         }
     }
 

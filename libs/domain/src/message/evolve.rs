@@ -1,6 +1,6 @@
 //! What a message becomes by each of its events.
 
-use super::event::{MessageEvent, SendAttempted};
+use super::event::{MessageEvent, Resolution, SendAttempted};
 use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
 
@@ -43,6 +43,10 @@ impl Message {
                 self.not_before = e.retry_at;
                 self.note(e.attempt, |attempt| attempt.not_sent = true);
             }
+            // What a person has sent again is not too late for that.
+            E::DoubtResolved(e) if e.resolution == Resolution::Resend => {
+                self.round_from = Some(e.at);
+            }
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
                 self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
@@ -77,6 +81,7 @@ impl Message {
             }
             E::MessageFailed(_)
             | E::MessageCanceled(_)
+            | E::DoubtResolved(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => {}
         }

@@ -6,6 +6,7 @@
 
 pub mod command;
 mod decide;
+mod doubt;
 pub mod due;
 mod ending;
 pub mod event;

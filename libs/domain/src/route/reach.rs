@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::address::{Address, AddressKind, domain_of, domain_to_ascii, is_domain};
 
@@ -15,9 +14,8 @@ const DIGITS_MAX: usize = 15;
 const DOMAIN_BYTES_MAX: usize = 253;
 
 /// Where messages go: to numbers that begin so, or to mailboxes of a domain and of those below it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, max_length = 253, example = "+44")]
 pub enum Reach {
     /// Numbers that begin with it, such as `+44`.
     Prefix(String),

@@ -36,6 +36,7 @@ pub struct RouteTerms {
     pub channel: Option<Channel>,
     /// Whom they are to: the beginning of a number, or a domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 253, example = "+44")]
     pub to: Option<Reach>,
     /// Who sends them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -413,3 +413,16 @@ fn processes_share_fairly_and_who_asks_for_little_gets_it() {
         assert!(model.finished[50..70].iter().all(|n| *n as f64 > 0.99 * capacity));
     }
 }
+
+#[test]
+fn the_lines_of_one_tenant_refuse_no_other() {
+    let admission = Admission::new(RULES);
+    let (one, other) = (TenantId(uuid::Uuid::from_u128(1)), TenantId(uuid::Uuid::from_u128(2)));
+    assert_eq!(admission.admit_tenant(one), Ok(()));
+    admission.observe_lines(HashSet::from([one]), 7);
+    assert_eq!(admission.admit_tenant(one), Err(AdmissionRefusal::Lines { most: 7 }));
+    assert_eq!(admission.admit_tenant(other), Ok(()));
+    admission.observe_lines(HashSet::new(), 7);
+    assert_eq!(admission.admit_tenant(one), Ok(()));
+    assert_eq!(Admission::unlimited().admit_tenant(one), Ok(()));
+}

@@ -111,6 +111,7 @@ impl Commands {
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
         let now = store.environment().now();
+        self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
         let mut joined = self.joined(tenant, &send).await?;
@@ -147,10 +148,20 @@ impl Commands {
         }
     }
 
-    /// That some account takes the message. The dispatcher chooses by the same function.
-    fn check_carried(&self, tenant: TenantId, send: &Send, is_test: bool) -> Result<(), Problem> {
+    /// That some account takes the message, or the one that it names. The dispatcher asks them by the same function.
+    pub(super) fn check_carried(
+        &self,
+        tenant: TenantId,
+        send: &Send,
+        is_test: bool,
+    ) -> Result<(), Problem> {
         let channel = send.channel;
         let wanted = Wanted { tenant, channel, from: &send.from, is_test };
+        if let Some(name) = send.account.as_ref().filter(|_| channel.has_provider()) {
+            let current = self.accounts.current();
+            let takes = current.iter().any(|one| one.name == *name && one.takes(&wanted));
+            return takes.then_some(()).ok_or_else(|| Problem::account_unfit(name, channel));
+        }
         if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
             return Ok(());
         }
@@ -214,6 +225,11 @@ impl Commands {
             .map(|mail| Joined { conversation_id: Some(mail.conversation_id), is_test: mail.test }))
     }
 
+    /// Whether what the send answers is a test, so that it is one, too.
+    pub(super) async fn is_test(&self, tenant: TenantId, send: &Send) -> Result<bool, Problem> {
+        Ok(self.joined(tenant, send).await?.is_test)
+    }
+
     fn requested(
         &self,
         tenant: TenantId,
@@ -246,7 +262,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions::default(),
+            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
             at: now,
         }
     }

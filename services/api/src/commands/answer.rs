@@ -131,6 +131,14 @@ impl Commands {
         self.accept(caller, send, key).await
     }
 
+    /// What was asked for, with what the conversation says of it where it is an answer.
+    pub(super) async fn understood(&self, caller: &Caller, asked: Asked) -> Result<Send, Problem> {
+        match asked {
+            Asked::Send(send) => Ok(*send),
+            Asked::Answer(answer) => self.completed(caller, answer).await,
+        }
+    }
+
     /// The answer with what the conversation says of it.
     async fn completed(&self, caller: &Caller, answer: Answer) -> Result<Send, Problem> {
         let Answer { conversation_id, request, .. } = answer;

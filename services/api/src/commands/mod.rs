@@ -6,6 +6,8 @@ mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
+mod preview_message;
+mod resolve_message;
 mod retry_message;
 mod routes;
 mod send_batch;
@@ -25,8 +27,9 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::accept::{Accepted, tell_write};
 pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
-pub use self::change::{Change, ChangeResult, retry};
+pub use self::change::{Change, ChangeResult, resolve, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub(crate) use self::resolve_message::reason_fault;
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
@@ -36,6 +39,7 @@ pub(crate) use self::send_request::{
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
+use crate::planning::Planning;
 use crate::problem::Problem;
 use crate::resources::accounts::Vault;
 
@@ -60,6 +64,8 @@ pub struct Commands {
     pub admission: Admission,
     /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
     pub accounts: Accounts,
+    /// By which of them a message would go.
+    pub planning: Planning,
     /// What keeps accounts in the log.
     pub vault: Vault,
     /// Where answers find what they answer.

@@ -43,7 +43,7 @@ problems! {
          `public_url` and the path."
         "Compare the key or token of the provider's account with the one in the settings of hatch, and the URL that \
          the provider posts to with `public_url`. `hatch doctor` names the URLs."
-        "X-Twilio-Signature: expected the signature of this request";
+        "failed to match the signature to the request and our public URL";
     NOT_SIGNED_IN = "not_signed_in" [FORBIDDEN]
         "Only a person who has signed in can do this"
         "Password, second factor and sessions are of a person, and the request came by a key, by a token or without \
@@ -215,14 +215,14 @@ problems! {
         "Names of provider accounts are of the installation: one of its files, of this tenant or of another one has \
          this one. The name of an account that was removed stays its tenant's."
         "Choose another name; an account of your own is changed by `PATCH`."
-        "/name: twilio-main is taken in this installation";
+        "/name: main is taken in this installation";
     ACCOUNT_IN_USE = "account_in_use" [CONFLICT]
         "The provider's account is in use already"
         "Another account of this installation is the same one at the provider: whoever had both could sign the \
          other's webhooks."
         "Use the account that is there, change it by `PATCH`, or make one of its own at the provider, such as a \
          subaccount."
-        "another account of this installation is this one at twilio";
+        "another account of this installation is this one at the provider";
     TOO_MANY_ACCOUNTS = "too_many_accounts" [CONFLICT]
         "The tenant has as many accounts as it may"
         "The tenant keeps as many provider accounts in the log as it may, which are 100."
@@ -274,7 +274,9 @@ problems! {
     NO_ACCOUNT = "no_account" [UNPROCESSABLE_ENTITY]
         "No account carries the channel"
         "No configured provider account carries the channel of the message for this tenant and sender, or, where \
-         the key is of the type `test`, none carries tests. `detail` names the channel. Nothing was recorded."
+         the key is of the type `test`, none carries tests; or the request names an `account` that the tenant does \
+         not have, or that does not carry the message. `detail` names the channel, or the account. Nothing was \
+         recorded."
         "Configure an account for the channel, or send by another one. `hatch accounts list` shows what each \
          account carries."
         "no configured account carries sms: nothing was recorded";
@@ -433,16 +435,16 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
     "recipients" "The provider takes another number of recipients"
         "The message has more recipients than the provider takes in one message, or none that it can reach."
         "Send one message to each recipient."
-        "Twilio takes exactly one recipient a message";
+        "the provider takes exactly one recipient a message";
     "attachments" "The provider cannot carry the attachments"
         "The message has more files than the provider takes, or a file without a URL where the provider fetches \
          files."
         "Send fewer files, and files by their URLs."
-        "Twilio fetches each file by its URL, and one has none";
+        "the provider fetches each file by its URL, and one has none";
     "channel" "The provider does not carry the channel"
         "The account was chosen for a message that its provider cannot carry."
         "Look at `channels` of the account."
-        "SendGrid takes mail with a recipient only";
+        "the provider takes mail with a recipient only";
     "bounced" "A mail server sent the mail back"
         "A bounce came for the mail that gives no status of its own."
         "Read the bounce in the conversation or the webhook log, and correct the address."

@@ -179,26 +179,26 @@ impl Webhooks {
     /// What is answered to a request that comes to `path`.
     async fn take(&self, path: &str, request: Request, kind: Kind) -> Result<Response, Problem> {
         let client = client(&request);
-        if let Some(refused) = self.refuse_method(path, request.method())? {
+        if let Some(refused) = self.refuse_method(path, request.method()) {
             return Ok(refused);
         }
         let raw = self.read(path, request, kind).await?;
         self.receive(path, &raw, client).await
     }
 
-    /// What is answered where no provider comes to `path` by `method`.
-    fn refuse_method(&self, path: &str, method: &Method) -> Result<Option<Response>, Problem> {
-        let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
-        let methods = account.webhook.methods();
+    /// What is answered where no provider comes to `path` by `method`. Where nobody posts, nobody comes by another method.
+    fn refuse_method(&self, path: &str, method: &Method) -> Option<Response> {
+        let (account, usual) = (self.posting(path), [Method::POST]);
+        let methods = account.as_ref().map_or(&usual[..], |one| one.webhook.methods());
         if methods.contains(method) {
-            return Ok(None);
+            return None;
         }
         let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
         let mut refused = StatusCode::METHOD_NOT_ALLOWED.into_response();
         if let Ok(allow) = HeaderValue::from_str(&allow) {
             refused.headers_mut().insert(ALLOW, allow);
         }
-        Ok(Some(refused))
+        Some(refused)
     }
 
     /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
@@ -293,10 +293,7 @@ impl Webhooks {
 }
 
 /// What a provider's question is answered: as its webhook says, and no more than an answer needs.
-fn answered(
-    account: &WebhookAccount,
-    answer: http::Response<Bytes>,
-) -> Result<Response, Problem> {
+fn answered(account: &WebhookAccount, answer: http::Response<Bytes>) -> Result<Response, Problem> {
     let bytes = answer.body().len();
     if bytes > ANSWER_BYTES_MAX {
         tracing::error!(path = &*account.path, bytes, "a webhook's answer is too long to be given");

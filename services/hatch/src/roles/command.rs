@@ -6,6 +6,7 @@ use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
+use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
 use hatch_providers::Accounts;
@@ -45,7 +46,16 @@ impl RoleInstance for Command {
                 process.head.clone(),
                 process.workers.clone(),
             ));
+            workers.spawn(admission::watch_lines(
+                self.admission.clone(),
+                process.settings.admission.waiting_per_tenant_max,
+                process.pool.clone(),
+                process.workers.clone(),
+            ));
         }
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
+        let (store, workers_end) = (process.store.clone(), process.workers.clone());
+        workers.spawn(hatch_api::tasks::run(store, read_model, workers_end));
         Ok(())
     }
 
@@ -56,6 +66,7 @@ impl RoleInstance for Command {
             store: process.store.clone(),
             admission: self.admission.clone(),
             accounts: process.accounts.clone(),
+            planning: planning(process),
             vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
@@ -75,6 +86,16 @@ impl RoleInstance for Command {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         let admission = process.runs(DEFINITION.name).then_some(&self.admission);
         Box::pin(std::future::ready(measured(admission).into()))
+    }
+}
+
+/// By which account a message would go.
+fn planning(process: &Process) -> Planning {
+    Planning {
+        accounts: process.accounts.clone(),
+        routes: process.routes.clone(),
+        directory: process.directory.clone(),
+        log: process.log.clone(),
     }
 }
 

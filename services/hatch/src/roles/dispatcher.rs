@@ -65,6 +65,7 @@ impl RoleInstance for Dispatcher {
         Box::pin(async move {
             let mut metrics: Vec<_> = calls(&self.stats).into();
             metrics.extend(accounts(&self.stats));
+            metrics.extend(rates(&self.stats, process).await);
             metrics.extend(timers(&self.stats, process).await);
             metrics
         })
@@ -116,6 +117,42 @@ fn accounts(stats: &Stats) -> [Metric; 3] {
     ]
 }
 
+/// How much room accounts had, and what stands in their lines.
+async fn rates(stats: &Stats, process: &Process) -> [Metric; 3] {
+    let deferred = stats.rates.deferred.all().into_iter().map(|((account, reason), counter)| {
+        (vec![("account", account), ("reason", reason.to_owned())], counter.get())
+    });
+    let mut standing = Samples::new();
+    if process.runs(DEFINITION.name) {
+        let count =
+            async |client: &mut Connection| anyhow::Ok(hatch_dispatcher::in_lines(client).await?);
+        let counts = process.pool.within(LAG_MAX, count).await.unwrap_or_default();
+        standing.extend(counts.into_iter().map(|(of, count)| {
+            let (provider, account) = of.split_once('/').unwrap_or((of.as_str(), ""));
+            let labels = vec![("provider", provider.to_owned()), ("account", account.to_owned())];
+            (labels, number(count))
+        }));
+    }
+    [
+        Metric {
+            name: "hatch_rate_deferred",
+            help: "Messages that were put into a line, by account and reason: rate, sender_rate, daily_cap, \
+                   concurrency",
+            values: Values::Counter(deferred.collect()),
+        },
+        Metric {
+            name: "hatch_rate_leases",
+            help: "Leases of the fleet's buckets that brought something, by bucket: second, sender, day, tenant, calls",
+            values: labelled("bucket", &stats.rates.leases),
+        },
+        gauge(
+            "hatch_messages_in_line",
+            "Messages that stand in the line of an account, 100,000 of all at most",
+            standing,
+        ),
+    ]
+}
+
 async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
     let [mut halted, mut undecodable, mut waiting] = [const { Samples::new() }; 3];
     if process.runs(DEFINITION.name) {
@@ -156,7 +193,7 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
     ]
 }
 
-fn calls(stats: &Stats) -> [Metric; 5] {
+fn calls(stats: &Stats) -> [Metric; 6] {
     let calls = stats.call_seconds.all().into_iter();
     let calls = calls
         .map(|(provider, histogram)| (vec![("provider", provider.to_owned())], histogram.get()));
@@ -177,6 +214,11 @@ fn calls(stats: &Stats) -> [Metric; 5] {
             name: "hatch_dispatch_undecodable",
             help: "Requests of the bus that this build cannot read; it leaves them to the log",
             values: Values::Counter(vec![(vec![], stats.undecodable.get())]),
+        },
+        Metric {
+            name: "hatch_dispatch_attempts_unkept",
+            help: "Attempts of which it could not be kept what was said to the provider",
+            values: Values::Counter(vec![(vec![], stats.attempts_unkept.get())]),
         },
         Metric {
             name: "hatch_dispatch_under_way",

@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use hatch_api::accounts::{Unusable, Vault};
+use hatch_api::planning::route_table;
 use hatch_directory::{AccountEntry, Directory};
 use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::AccountId;
+use hatch_eventstore::SystemEnvironment;
 use hatch_providers::{Account, Accounts, Context, Routes};
 use hatch_readmodel::StoredConfiguration;
 use hatch_routing::Route;
@@ -21,9 +23,8 @@ use hatch_seal::Keyring;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::accounts;
+use super::accounts::accounts_by;
 use super::process::{Process, Workers};
-use super::route_table::route_table;
 use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::settings::accounts::outside_url;
@@ -76,7 +77,8 @@ pub(crate) fn vault(
     )?;
     // The leases of all attempts leave room for the slowest account: nobody's may take more than half of them.
     let http_timeout_max = Duration::from_millis(settings.dispatcher.lease_ms / 2);
-    Ok(Vault { keyring, accounts, context: Context { public_url }, http_timeout_max })
+    let context = Context { public_url, clock: Arc::new(SystemEnvironment) };
+    Ok(Vault { keyring, accounts, context, http_timeout_max })
 }
 
 /// What the tables have of accounts that are there.
@@ -231,7 +233,8 @@ pub(super) async fn start(
     workers: &mut Workers,
 ) -> anyhow::Result<()> {
     let accounts = process.accounts.clone();
-    let vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
+    let mut vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
+    vault.context.clock = Arc::new(process.head.clock().clone());
     let files: Vec<Account> =
         accounts.current().iter().map(|account| Account::clone(account)).collect();
     let mut joining = Joining {
@@ -283,7 +286,8 @@ impl Joining {
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
         let public_url = Some(self.public_url.clone());
-        let read = accounts(&Settings { public_url, ..settings.clone() })
+        let clock = Arc::clone(&self.vault.context.clock);
+        let read = accounts_by(&Settings { public_url, ..settings.clone() }, clock)
             .and_then(|files| Ok((settings.routes(&files)?, files)));
         match read {
             Ok((routes, files)) => {
@@ -371,6 +375,8 @@ mod tests {
             channels: Vec::new(),
             senders: Vec::new(),
             traffic: Traffic::Live,
+            limits: hatch_domain::account::AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::from([("account_sid".to_owned(), json!(account_sid))]),
             secrets: BTreeMap::from([("auth_token".to_owned(), sealed)]),
             created_by: "cli".to_owned(),

@@ -23,7 +23,7 @@ use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::accounts;
+use super::accounts::accounts_by;
 use super::configured::{place, postgres};
 use super::joining::LeftOuts;
 use crate::reload::Reload;
@@ -158,7 +158,7 @@ impl Process {
         let clock = Arc::new(head.clock().clone());
         let (sessions, looking) = Sessions::start(pool.clone(), clock.clone(), shutdown.clone());
         workers.spawn(looking);
-        let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
+        let (tokens, keeping) = tokens::start(settings, clock.clone(), shutdown.clone())?;
         workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
@@ -175,7 +175,7 @@ impl Process {
             directory,
             sessions,
             tokens,
-            accounts: Accounts::new(accounts(settings)?),
+            accounts: Accounts::new(accounts_by(settings, clock)?),
             routes: Routes::default(),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
             keyring: settings.keyring()?,

@@ -112,7 +112,7 @@ fn routes_of_up(simulator: &str, folder: &Path, set: &Figment) -> Option<Json> {
         let (main, channel) = (carry.next()?, channel.as_str());
         let backup: Vec<&str> = carry.collect();
         Some(json!({
-            "name": channel, "channel": channel, "accounts": [{"name": main}], "backup": backup,
+            "name": channel, "channel": channel, "accounts": [main], "backup": backup,
         }))
     };
     Some(Channel::ALL.into_iter().filter_map(route).collect())
@@ -138,7 +138,9 @@ pub(super) fn read(figment: &Figment, set: &Figment) -> anyhow::Result<AccountsB
         let account = figment.extract_inner::<AccountSettings>(section);
         let account = account.map_err(|error| refusal::describe(&error))?;
         if account.provider.as_deref().is_some_and(|other| other != section) {
-            bail!("configuration: {section}.provider: expected {section}, or accounts.NAME for another");
+            bail!(
+                "configuration: {section}.provider: expected {section}, or accounts.NAME for another"
+            );
         }
         accounts.insert(section.to_owned(), AccountSettings { is_section: true, ..account });
     }

@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use uuid::{Uuid, uuid};
 
 use super::signature::signed;
-use super::{Account, PROVIDER};
+use super::{Account, PROVIDER, SendGrid};
 use crate::Clock;
-use crate::behaviour::{Reaction, Receipt, react};
+use crate::behaviour::{Receipt, later_receipts};
 use crate::record::Message;
 use crate::server::Simulator;
 
@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_millis(5);
 const EVENTS: Uuid = uuid!("52a86a3b-cc54-4b8c-9b0e-1a7d5f6c9e02");
 
 /// An event that waits to be posted.
-pub(crate) struct Queued {
+pub(super) struct Queued {
     account: String,
     event: Value,
     /// Told when it was taken, or given up.
@@ -45,8 +45,12 @@ enum Kind {
 
 /// Posts queued events until the simulator stops: those of one account that are due together in one
 /// request.
-pub(crate) fn post_events(simulator: &Arc<Simulator>, mut queue: mpsc::Receiver<Queued>) {
-    let shared = Arc::clone(simulator);
+pub(super) fn post_events(
+    provider: &Arc<SendGrid>,
+    simulator: &Arc<Simulator>,
+    mut queue: mpsc::Receiver<Queued>,
+) {
+    let (provider, shared) = (Arc::clone(provider), Arc::clone(simulator));
     simulator.delivery.run(async move {
         let mut waiting = Vec::new();
         while queue.recv_many(&mut waiting, BATCH_EVENTS_MAX).await > 0 {
@@ -56,9 +60,9 @@ pub(crate) fn post_events(simulator: &Arc<Simulator>, mut queue: mpsc::Receiver<
             {
                 waiting.push(event);
             }
-            for account in &shared.sendgrid.accounts {
+            for account in &provider.accounts {
                 let (batch, others): (Vec<_>, Vec<_>) =
-                    waiting.drain(..).partition(|queued| queued.account == account.name);
+                    waiting.drain(..).partition(|queued| queued.account == account.key_name);
                 waiting = others;
                 if !batch.is_empty() {
                     post(&shared, account, batch);
@@ -93,13 +97,14 @@ fn callback(account: &Account, events: &[Value]) -> crate::delivery::Callback {
 /// Queues the events of a mail as they become due. `place` is held until the last of them was taken
 /// or given up.
 pub(super) fn begin(
+    provider: &Arc<SendGrid>,
     simulator: &Arc<Simulator>,
     message: Arc<Message>,
     place: OwnedSemaphorePermit,
 ) {
-    let shared = Arc::clone(simulator);
+    let (provider, shared) = (Arc::clone(provider), Arc::clone(simulator));
     simulator.delivery.run(async move {
-        if deliver(&shared, &message).await {
+        if deliver(&provider, &shared, &message).await {
             shared.record.settle(&message);
         }
         drop(place);
@@ -107,18 +112,18 @@ pub(super) fn begin(
 }
 
 /// Begins again with the events of a mail that was accepted before a restart.
-pub(crate) fn resume(simulator: &Arc<Simulator>, message: Arc<Message>) {
+pub(super) fn resume(provider: &Arc<SendGrid>, simulator: &Arc<Simulator>, message: Arc<Message>) {
     debug_assert_eq!(message.provider, PROVIDER);
     match simulator.delivery.reserve() {
-        Some(place) => begin(simulator, message, place),
+        Some(place) => begin(provider, simulator, message, place),
         None => tracing::warn!("too many events are due: some are given up"),
     }
 }
 
 /// Posts the event of the delivery once, before the send is answered. If it is not taken, nothing is
 /// lost: it comes again in its turn.
-pub(super) async fn deliver_early(simulator: &Simulator, message: &Message) {
-    let Some(account) = simulator.sendgrid.account(&message.account) else { return };
+pub(super) async fn deliver_early(provider: &SendGrid, simulator: &Simulator, message: &Message) {
+    let Some(account) = provider.account(&message.account) else { return };
     let event = event(message, &message.to, Kind::Delivered, &account.clock);
     if let Err(error) = simulator.delivery.post_once(&callback(account, &[event])).await {
         tracing::debug!(%error, "an early event found nobody");
@@ -127,23 +132,20 @@ pub(super) async fn deliver_early(simulator: &Simulator, message: &Message) {
 
 /// Queues every event in its time and waits until all were taken or given up; false when the
 /// simulator stops before.
-async fn deliver(simulator: &Simulator, message: &Message) -> bool {
+async fn deliver(provider: &SendGrid, simulator: &Simulator, message: &Message) -> bool {
     let recipients = message.mail.as_ref().map_or(&[][..], |mail| &mail.recipients);
     let fates: Vec<(&str, &[Kind])> =
         recipients.iter().map(|recipient| (recipient.as_str(), fate(recipient))).collect();
     let steps = fates.iter().map(|(_, kinds)| kinds.len()).max().unwrap_or(0);
     let mut taken = Vec::new();
     for step in 0..steps {
-        let delay_ms = simulator.config.receipt_delay_ms;
-        let due = Duration::from_millis(if step == 0 { delay_ms / 2 } else { delay_ms });
-        let age = (simulator.config.clock.now() - message.accepted_at).to_std().unwrap_or_default();
-        tokio::time::sleep(due.saturating_sub(age)).await;
+        simulator.until_due(message, step).await;
         for (recipient, kinds) in &fates {
             let Some(kind) = kinds.get(step) else { continue };
             let (done, told) = oneshot::channel();
             let event = event(message, recipient, *kind, &simulator.config.clock);
             let queued = Queued { account: message.account.clone(), event, done };
-            if simulator.sendgrid.events.send(queued).await.is_err() {
+            if provider.events.send(queued).await.is_err() {
                 return false;
             }
             taken.push(told);
@@ -160,15 +162,10 @@ async fn deliver(simulator: &Simulator, message: &Message) -> bool {
 /// The events about one recipient, in the order in which they are posted.
 fn fate(recipient: &str) -> &'static [Kind] {
     use Kind::{Bounce, Delivered, DroppedInvalid, DroppedUnsubscribed, Processed};
-    // What fails at first has succeeded by the time that there are events.
-    let course = match react(recipient, u32::MAX) {
-        Reaction::Invalid => return &[DroppedInvalid],
-        Reaction::OptedOut => return &[DroppedUnsubscribed],
-        Reaction::Accept(course) => course,
-        Reaction::Vanish | Reaction::Throttle | Reaction::Outage => return &[],
-    };
-    match course.receipts {
+    match later_receipts(recipient) {
         [] => &[],
+        [Receipt::Invalid, ..] => &[DroppedInvalid],
+        [Receipt::OptedOut, ..] => &[DroppedUnsubscribed],
         [Receipt::Delivered, ..] => &[Delivered, Processed, Delivered, Processed],
         [.., Receipt::Undelivered] => &[Processed, Bounce],
         _ => &[Processed, Delivered],

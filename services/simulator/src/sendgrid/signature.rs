@@ -27,5 +27,6 @@ pub(super) fn signed(
             ("x-twilio-email-event-webhook-timestamp", timestamp),
         ],
         body: Bytes::from(body),
+        refusal: None,
     }
 }

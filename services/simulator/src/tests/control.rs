@@ -9,17 +9,6 @@ use super::{ACCOUNT, FROM, Provider, answer, id};
 
 const TO: &str = "+18045551234";
 
-impl Provider {
-    async fn inbound(&self, request: Value) -> (u16, Value) {
-        answer(self.client.post(format!("{}/_sim/inbound", self.url)).json(&request)).await
-    }
-
-    async fn disturb(&self, account: &str, disturbance: Value) -> u16 {
-        let url = format!("{}/_sim/accounts/{account}", self.url);
-        answer(self.client.put(url).json(&disturbance)).await.0
-    }
-}
-
 #[tokio::test]
 async fn the_record_has_a_line_for_each_accepted_message() {
     let provider = Provider::start().await;
@@ -187,4 +176,48 @@ async fn an_account_that_is_refused_answers_as_its_provider_does() {
     assert_eq!(answer(renewed.form(&form)).await.0, 201);
     assert_eq!(provider.disturb(ACCOUNT, json!({"mode": "up"})).await, 200);
     provider.accepted(id(1), TO).await;
+}
+
+#[tokio::test]
+async fn an_account_is_disturbed_by_hatchs_name_or_its_providers_and_alone() {
+    let provider = Provider::start().await;
+    let listed = answer(provider.client.get(format!("{}/_sim/accounts", provider.url)));
+    let (status, accounts) = listed.await;
+    assert_eq!(status, 200);
+    let names = accounts.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str());
+    let expected = [
+        "twilio",
+        "twilio-2",
+        "sendgrid",
+        "sendgrid-2",
+        "vonage",
+        "vonage-2",
+        "mailgun",
+        "mailgun-2",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    for name in ["twilio", ACCOUNT] {
+        assert_eq!(provider.disturb(name, json!({"mode": "down"})).await, 200);
+        assert_eq!(answer(provider.send(id(1), TO)).await.0, 503, "{name}");
+        let second = format!("AC{}2", "0".repeat(31));
+        let url = provider.messages_url().replace(ACCOUNT, &second);
+        let form = [("To", TO), ("From", FROM), ("Body", "Hi")];
+        let request = provider.client.post(url).basic_auth(&second, Some(super::TOKEN));
+        assert_eq!(answer(request.form(&form)).await.0, 201, "the other one is as before");
+        assert_eq!(provider.disturb(name, json!({"mode": "up"})).await, 200);
+    }
+    let record = provider.record().await;
+    assert!(record.iter().all(|line| line["account"] == format!("AC{}2", "0".repeat(31))));
+}
+
+#[tokio::test]
+async fn a_mute_account_takes_messages_and_answers_look_ups_alone() {
+    let provider = Provider::start().await;
+    provider.disturb("twilio", json!({"mode": "mute"})).await;
+    provider.unanswered(provider.send(id(1), TO), 1).await;
+    let sid = provider.record().await[0]["provider_message_id"].as_str().expect("a SID").to_owned();
+    provider.hatch.has_receipts(&sid, &["sent", "delivered"]).await;
+    let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}.json");
+    assert_eq!(answer(provider.get(&path)).await.1["status"], "delivered");
+    provider.stop().await;
 }

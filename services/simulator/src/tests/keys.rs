@@ -53,3 +53,20 @@ fn a_file_that_is_no_key_is_left_alone() {
     assert_eq!(fs::read_to_string(&private).expect("read"), "milk");
     assert!(!public.exists());
 }
+
+#[test]
+fn every_provider_finds_its_key_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join("simulator");
+    for _ in 0..2 {
+        crate::prepare(&folder).expect("made, and found again");
+    }
+    for kind in crate::registry::KINDS {
+        for (_, file) in kind.settings().iter().filter_map(|setting| setting.file) {
+            assert!(folder.join(file).is_file(), "{file}");
+        }
+    }
+    let private = folder.join("vonage.private.pem");
+    let mode = fs::metadata(&private).expect("written").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "for its owner's eyes only");
+}

@@ -16,14 +16,16 @@ use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use crate::{Config, Error, SendGridAccount, run};
+use crate::{Account, Config, Error, run};
 
 mod control;
 mod keys;
+mod mailgun;
 mod receipts;
 mod restart;
 mod send;
 mod sendgrid;
+mod vonage;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000000";
 const TOKEN: &str = "dev-twilio-auth-token";
@@ -133,8 +135,7 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let public_url = hatch.url.parse().expect("a URL");
-        let sendgrid = vec![SendGridAccount::development(PRIVATE_KEY)];
-        let config = Config { public_url, record_path, sendgrid, ..Config::default() };
+        let config = Config { public_url, record_path, accounts: accounts(), ..Config::default() };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run(config, listener, shutdown.clone()));
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -193,9 +194,42 @@ impl Provider {
         sending.abort();
     }
 
+    async fn disturb(&self, account: &str, disturbance: Value) -> u16 {
+        let url = format!("{}/_sim/accounts/{account}", self.url);
+        answer(self.client.put(url).json(&disturbance)).await.0
+    }
+
+    async fn inbound(&self, request: Value) -> (u16, Value) {
+        answer(self.client.post(format!("{}/_sim/inbound", self.url)).json(&request)).await
+    }
+
     fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.url)).basic_auth(ACCOUNT, Some(TOKEN))
     }
+}
+
+/// The usual accounts, of which SendGrid's sign with a key that the tests have, and a second one of each other provider.
+fn accounts() -> Vec<Account> {
+    let mut accounts = Account::usual();
+    let of_sendgrid = accounts.iter_mut().filter(|account| account.provider == "sendgrid");
+    for account in of_sendgrid {
+        account.settings.insert("private_key".to_owned(), PRIVATE_KEY.into());
+    }
+    let of = |name: &str| accounts.iter().find(|account| account.name == name).cloned();
+    let mut vonage = of("vonage").expect("an account");
+    vonage.name = "vonage-2".to_owned();
+    let others = [
+        ("api_key", "second-key"),
+        ("api_secret", "second-secret"),
+        ("application_id", "00000000-0000-4000-8000-000000000002"),
+    ];
+    vonage.settings.extend(others.map(|(key, value)| (key.to_owned(), value.into())));
+    let mut mailgun = of("mailgun").expect("an account");
+    mailgun.name = "mailgun-2".to_owned();
+    mailgun.settings.insert("domain".to_owned(), "second.example".into());
+    mailgun.settings.insert("api_key".to_owned(), "second-key".into());
+    accounts.extend([vonage, mailgun]);
+    accounts
 }
 
 /// Status and JSON of the answer.

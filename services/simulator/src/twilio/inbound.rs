@@ -1,22 +1,14 @@
 //! Somebody writes to one of our numbers: Twilio's webhook for it.
 
-use super::API_VERSION;
 use super::signature::signed_form;
-use crate::Config;
+use super::{API_VERSION, Account};
 use crate::clock;
 use crate::control::{InboundFile, InboundRequest};
 use crate::delivery::Callback;
 use crate::segments;
 
-/// Below the public URL of hatch.
-const WEBHOOK_PATH: &str = "/api/v1/webhooks/twilio";
-
-/// The message's SID and its signed webhook, of the account that is asked for, or of the first; `None` without one.
-pub(crate) fn inbound(config: &Config, request: InboundRequest) -> Option<(String, Callback)> {
-    let account = match &request.account {
-        Some(sid) => config.twilio.iter().find(|account| account.account_sid == *sid)?,
-        None => config.twilio.first()?,
-    };
+/// The message's SID and its signed webhook.
+pub(super) fn inbound(account: &Account, request: InboundRequest) -> (String, Callback) {
     let prefix = if request.attachments.is_empty() { "SM" } else { "MM" };
     let sid = request
         .provider_message_id
@@ -47,11 +39,8 @@ pub(crate) fn inbound(config: &Config, request: InboundRequest) -> Option<(Strin
         ("ToZip", ""),
     ];
     fields.extend(media.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    let base = config.public_url.as_str().trim_end_matches('/');
-    let own = account.inbound_webhook_url.as_ref().map(ToString::to_string);
-    let url = own.unwrap_or_else(|| format!("{base}{WEBHOOK_PATH}"));
-    let callback = signed_form(&url, &fields, &account.auth_token);
-    Some((sid, callback))
+    let callback = signed_form(&account.inbound_url, &fields, &account.auth_token);
+    (sid, callback)
 }
 
 fn media(n: usize, file: InboundFile) -> [(String, String); 2] {

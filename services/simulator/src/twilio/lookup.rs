@@ -1,7 +1,6 @@
 //! `GET` of messages: those to and from somebody, or one by its SID.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -10,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::{API_VERSION, authenticate, check_mode, resource};
-use crate::accounts::Mode;
+use super::{API_VERSION, Twilio, check_mode, resource};
+use crate::disturbance::Mode;
 use crate::record::Message;
+use crate::registry::Side;
 use crate::server::Simulator;
 
 const PAGE_SIZE: usize = 50;
@@ -20,26 +20,28 @@ const PAGE_SIZE_MAX: usize = 1_000;
 
 /// `GET .../Messages.json?To=&From=&PageSize=&Page=`: newest first. Filters by date are ignored.
 pub(super) async fn list(
-    State(simulator): State<Arc<Simulator>>,
+    State(Side { simulator, provider }): State<Side<Twilio>>,
     Path(account_sid): Path<String>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let page = authenticate(&simulator, &account_sid, &headers)
-        .and_then(|_| check_mode(simulator.accounts.get(&account_sid).mode))
+    let page = provider
+        .authenticate(&simulator, &account_sid, &headers)
+        .and_then(|_| check_mode(simulator.disturbances.get(&account_sid).mode))
         .map(|()| page(&simulator, &account_sid, &query));
-    tokio::time::sleep(simulator.accounts.get(&account_sid).latency()).await;
+    tokio::time::sleep(simulator.disturbances.get(&account_sid).latency()).await;
     page.map(Json).into_response()
 }
 
 /// `GET .../Messages/{sid}.json`
 pub(super) async fn fetch(
-    State(simulator): State<Arc<Simulator>>,
+    State(Side { simulator, provider }): State<Side<Twilio>>,
     Path((account_sid, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let found = authenticate(&simulator, &account_sid, &headers)
-        .and_then(|_| check_mode(simulator.accounts.get(&account_sid).mode))
+    let found = provider
+        .authenticate(&simulator, &account_sid, &headers)
+        .and_then(|_| check_mode(simulator.disturbances.get(&account_sid).mode))
         .and_then(|()| {
             file.strip_suffix(".json")
                 .and_then(|sid| simulator.record.find(sid))
@@ -47,23 +49,23 @@ pub(super) async fn fetch(
                 .map(|message| shown(&simulator, &message))
                 .ok_or_else(ApiError::not_found)
         });
-    tokio::time::sleep(simulator.accounts.get(&account_sid).latency()).await;
+    tokio::time::sleep(simulator.disturbances.get(&account_sid).latency()).await;
     found.map(Json).into_response()
 }
 
 /// `GET /2010-04-01/Accounts/{sid}.json` (<https://www.twilio.com/docs/iam/api/account>). A suspended account still says
 /// that it is.
 pub(super) async fn account(
-    State(simulator): State<Arc<Simulator>>,
+    State(Side { simulator, provider }): State<Side<Twilio>>,
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let Some(sid) = file.strip_suffix(".json") else {
         return ApiError::not_found().into_response();
     };
-    let disturbance = simulator.accounts.get(sid);
+    let disturbance = simulator.disturbances.get(sid);
     let is_suspended = matches!(disturbance.mode, Mode::Suspended | Mode::NoCredit);
-    let found = authenticate(&simulator, sid, &headers).and_then(|account| {
+    let found = provider.authenticate(&simulator, sid, &headers).and_then(|account| {
         if !is_suspended {
             check_mode(disturbance.mode)?;
         }

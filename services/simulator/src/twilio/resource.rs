@@ -57,6 +57,8 @@ pub(super) const fn status(receipt: Receipt) -> &'static str {
         Receipt::Sent => "sent",
         Receipt::Delivered => "delivered",
         Receipt::Undelivered => "undelivered",
+        // It refuses at once, so that it has no receipt of these.
+        Receipt::Invalid | Receipt::OptedOut => "failed",
     }
 }
 

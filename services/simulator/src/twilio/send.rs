@@ -11,24 +11,26 @@ use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{PROVIDER, authenticate, check_mode, receipts, resource};
+use super::{PROVIDER, Twilio, check_mode, resource};
 use crate::behaviour::{Answering, Course, Reaction, react};
-use crate::clock;
+use crate::disturbance::Mode;
 use crate::record::{Message, Unrecorded, key};
+use crate::registry::Side;
 use crate::server::Simulator;
+use crate::{clock, receipts};
 
 const BODY_CHARS_MAX: usize = 1_600;
 const MEDIA_MAX: usize = 10;
 
 pub(super) async fn create(
-    State(simulator): State<Arc<Simulator>>,
+    State(Side { simulator, provider }): State<Side<Twilio>>,
     Path(account_sid): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let disturbance = simulator.accounts.get(&account_sid);
-    let response = match authenticate(&simulator, &account_sid, &headers) {
-        Ok(_) => answer(&simulator, account_sid, Form::read(&body)).await,
+    let disturbance = simulator.disturbances.get(&account_sid);
+    let response = match provider.authenticate(&simulator, &account_sid, &headers) {
+        Ok(_) => answer(&provider, &simulator, account_sid, Form::read(&body)).await,
         Err(error) => error.into_response(),
     };
     // What was asked is done by now; only the answer is late.
@@ -36,17 +38,27 @@ pub(super) async fn create(
     response
 }
 
-async fn answer(simulator: &Arc<Simulator>, account: String, form: Form) -> Response {
+async fn answer(
+    provider: &Arc<Twilio>,
+    simulator: &Arc<Simulator>,
+    account: String,
+    form: Form,
+) -> Response {
     let content = [account.as_str(), &form.from, &form.to, &form.body];
     let key = key(form.hatch_message_id(), &content);
     let calls = simulator.record.call(key);
-    let reaction = check_mode(simulator.accounts.get(&account).mode)
+    let mode = simulator.disturbances.get(&account).mode;
+    let reaction = check_mode(mode)
         .and_then(|()| form.check())
         .and_then(|()| check_callback(simulator, form.status_callback.as_deref()))
         .map(|()| react(&form.to, calls));
     let refusal = match reaction {
         Ok(Reaction::Accept(course)) => {
-            return match accept(simulator, account, form, course).await {
+            let course = match mode {
+                Mode::Mute => Course { answer: Answering::Never, ..course },
+                _ => course,
+            };
+            return match accept(provider, simulator, account, form, course).await {
                 Ok(response) => response,
                 Err(error) => error.into_response(),
             };
@@ -69,6 +81,7 @@ async fn answer(simulator: &Arc<Simulator>, account: String, form: Form) -> Resp
 
 /// Takes the message: records it, begins its receipts, answers.
 async fn accept(
+    provider: &Arc<Twilio>,
     simulator: &Arc<Simulator>,
     account: String,
     form: Form,
@@ -87,6 +100,7 @@ async fn accept(
         body: form.body,
         media: form.media,
         mail: None,
+        more: None,
     };
     let callback = form.status_callback;
     let recorded = simulator.record.accept(message, callback.clone());
@@ -98,9 +112,9 @@ async fn accept(
         }
     })?;
     if let Some(callback) = callback {
-        receipts::begin(simulator, Arc::clone(&message), callback.clone(), place);
+        receipts::begin(provider, simulator, Arc::clone(&message), callback.clone(), place);
         if course.answer == Answering::AfterReceipt {
-            receipts::deliver_early(simulator, &message, &callback).await;
+            receipts::deliver_early(&**provider, simulator, &message, &callback).await;
         }
     }
     if course.answer == Answering::Never {

@@ -28,10 +28,12 @@ pub(super) fn signed_form(url: &str, fields: &[(&str, &str)], auth_token: &str) 
         url: url.to_owned(),
         headers: vec![
             ("content-type", "application/x-www-form-urlencoded; charset=UTF-8".to_owned()),
+            ("user-agent", "TwilioProxy/1.1".to_owned()),
             ("x-twilio-signature", signature),
             ("i-twilio-idempotency-token", clock::new_id().to_string()),
         ],
         body: Bytes::from(body),
+        refusal: None,
     }
 }
 

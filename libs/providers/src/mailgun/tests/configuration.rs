@@ -1,17 +1,21 @@
 //! What is set of an account.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::super::{Mailgun, MailgunAdapter, MailgunEvents, MailgunRoutes, Settings};
 use super::{API_KEY, DOMAIN, SIGNING_KEY, settings};
 use crate::account::{Common, Context};
 use crate::registry::Provider;
-use crate::{Adapter, Error, Secret};
+use crate::stub::Fixed;
+use crate::{Error, Secret};
 
 #[test]
 fn what_is_left_out_has_a_default_and_an_account_is_called_by_its_domain() {
     let set = json!({"domain": DOMAIN, "api_key": API_KEY, "signing_key": SIGNING_KEY});
-    let context = Context { public_url: "https://hatch.example.com".parse().expect("a URL") };
+    let public_url = "https://hatch.example.com".parse().expect("a URL");
+    let context = Context { public_url, clock: Arc::new(Fixed::default()) };
     let name = "mail".parse().expect("a name");
     let account = Mailgun.account(&name, Common::default(), set, &context).expect("good settings");
     assert_eq!(account.key(), ("mailgun", DOMAIN));

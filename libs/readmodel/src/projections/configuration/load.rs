@@ -5,6 +5,7 @@ use hatch_domain::api_key::ApiKey;
 use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
 use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
@@ -29,6 +30,8 @@ const ALL: &str = "
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
                   UNION ALL
                  SELECT 'route', id, tenant_id, state, position FROM rm_configuration.routes
+                  UNION ALL
+                 SELECT 'pool', id, tenant_id, state, position FROM rm_configuration.pools
                   UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
@@ -65,6 +68,8 @@ pub struct StoredConfiguration {
     pub accounts: Vec<Stored<Account>>,
     /// The routes, with those that are removed.
     pub routes: Vec<Stored<Route>>,
+    /// The pools of senders, with those that are removed.
+    pub pools: Vec<Stored<Pool>>,
     /// What the fleet told of accounts, each in a month.
     pub carriers: Vec<Stored<Carrier>>,
 }
@@ -84,6 +89,7 @@ impl ReadModel {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
                 Some("route") => all.routes.push(stored(&row)?),
+                Some("pool") => all.pools.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
                 Some("carrier") => all.carriers.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),

@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, its accounts at
-//! providers with how those are, and its routes.
+//! providers with how those are, its routes, and its pools of senders.
 
 mod account_query;
 mod accounts;
@@ -7,6 +7,8 @@ mod carriers;
 mod fold;
 mod load;
 mod members;
+mod pool_query;
+mod pools;
 mod query;
 mod route_query;
 mod routes;
@@ -24,6 +26,7 @@ use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::carrier::Carrier;
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
 use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
@@ -38,6 +41,8 @@ use self::carriers::CarrierRow;
 use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
+pub use self::pool_query::{PoolInfo, PoolSenderInfo};
+use self::pools::PoolRow;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
 pub use self::route_query::{RouteAccount, RouteInfo};
 use self::routes::RouteRow;
@@ -62,8 +67,9 @@ pub static DEFINITION: Definition = Definition {
         <Member as Decider>::KIND,
         <Route as Decider>::KIND,
         <Carrier as Decider>::KIND,
+        <Pool as Decider>::KIND,
     ],
-    read_models: &["tenants", "api_keys", "accounts", "members", "routes", "carriers"],
+    read_models: &["tenants", "api_keys", "accounts", "members", "routes", "carriers", "pools"],
     gates_admission: false,
     reads: &[
         tables::WRITTEN,
@@ -73,6 +79,7 @@ pub static DEFINITION: Definition = Definition {
         tables::LOAD_MEMBERS,
         routes::LOAD_ROUTES,
         carriers::LOAD_CARRIERS,
+        pools::LOAD_POOLS,
     ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
@@ -119,7 +126,19 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
     apply_accounts(into, &page).await?;
     apply_routes(into, &page).await?;
-    apply_carriers(into, &page).await
+    apply_carriers(into, &page).await?;
+    apply_pools(into, &page).await
+}
+
+async fn apply_pools(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_pools = facts::<Pool>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(pools::LOAD_POOLS, &begun_before(&of_pools)).await? {
+        let row = PoolRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_pools)?;
+    pools::POOLS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 async fn apply_carriers(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {

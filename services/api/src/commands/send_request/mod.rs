@@ -18,11 +18,12 @@ mod text;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_domain::{Attachment, Channel, Email, Priority};
+use hatch_domain::{Attachment, Channel, Email, OnDoubt, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -35,7 +36,7 @@ use self::errors::Errors;
 pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 pub(super) use self::text::breaks_line;
-use crate::names::{ChannelName, PriorityName};
+use crate::names::{ChannelName, OnDoubtName, PriorityName};
 use crate::problem::{FieldCode, FieldError};
 
 /// A send as the client wrote it.
@@ -74,6 +75,10 @@ pub(crate) struct SendRequest {
     /// chat has none.
     #[schema(example = "news", max_length = 64)]
     pub(crate) programme: Option<String>,
+    /// The provider account that is to carry it, by its name, for those who must choose: no other one does, and none of the
+    /// tenant's routes is asked. A chat has none.
+    #[schema(example = "twilio-main", max_length = 32)]
+    pub(crate) account: Option<String>,
     /// A conversation of its own between the same participants; `email` and `chat` only.
     #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
@@ -101,6 +106,12 @@ pub(crate) struct SendRequest {
     /// is, this one joins its conversation.
     #[schema(max_length = 1000)]
     pub(crate) in_reply_to: Option<String>,
+    /// What becomes of an attempt of which nobody knows whether it sent: the provider is asked (`look_up`; where it cannot
+    /// be, as `wait`), a receipt or a person is waited for (`wait`), it is sent again at the risk of a second copy
+    /// (`resend`), or it fails at the risk that it was sent (`fail`). Its account's policy when it is left out. A chat has
+    /// none.
+    #[schema(value_type = Option<OnDoubtName>)]
+    pub(crate) on_doubt: Option<String>,
     /// Names without a channel are participants of a chat, as the clients of older systems mean them.
     #[serde(skip)]
     pub(crate) names_mean_chat: bool,
@@ -129,9 +140,15 @@ pub(crate) struct Send {
     /// Absent for the default one, also where the client names that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) programme: Option<Programme>,
+    /// The only account that may carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<AccountName>,
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
+    /// What becomes of a doubt, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_doubt: Option<OnDoubt>,
     /// The conversation that it is an answer in. Such a one is compared by what was asked for.
     #[serde(skip)]
     pub(super) conversation_id: Option<ConversationId>,
@@ -179,6 +196,8 @@ impl SendRequest {
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
         let priority = priority(self.priority.as_deref(), errors);
         let programme = programme(self.programme.as_deref(), channel, errors);
+        let account = account(self.account.as_deref(), channel, errors);
+        let on_doubt = on_doubt(self.on_doubt.as_deref(), channel, errors);
         match addressed.from {
             Some(from) if errors.0.is_empty() => {
                 let (to, email) = (addressed.to, addressed.email);
@@ -193,7 +212,9 @@ impl SendRequest {
                     email,
                     topic,
                     programme,
+                    account,
                     send_at,
+                    on_doubt,
                     conversation_id: None,
                     answers_test: false,
                 };
@@ -234,6 +255,34 @@ fn programme(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Optio
     };
     let named = errors.take("/programme", Programme::new(name))?;
     (named != default).then_some(named)
+}
+
+/// Whether the tenant has it, its look-up says later.
+fn account(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<AccountName> {
+    let name = name?;
+    if !channel.has_provider() {
+        let detail = format!("no account carries a {}", channel.as_str());
+        errors.add_coded(FieldCode::NotAllowed, "/account", detail);
+        return None;
+    }
+    let read = name.parse::<AccountName>();
+    read.map_err(|error| errors.add("/account", error.to_string())).ok()
+}
+
+fn on_doubt(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<OnDoubt> {
+    let name = name?;
+    if !channel.has_provider() {
+        let detail = format!("nothing is in doubt of a {}", channel.as_str());
+        errors.add_coded(FieldCode::NotAllowed, "/on_doubt", detail);
+        return None;
+    }
+    let found = OnDoubt::named(name);
+    if found.is_none() {
+        let known = OnDoubt::ALL.map(OnDoubt::as_str).join(", ");
+        let detail = format!("expected one of {known}, got {name:?}");
+        errors.add_coded(FieldCode::UnknownValue, "/on_doubt", detail);
+    }
+    found
 }
 
 fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {

@@ -258,7 +258,8 @@ fn accounts(values: &[Value], errors: &mut Vec<FieldError>) -> Vec<Weighted> {
         };
         let weighted = said
             .map_err(|_| {
-                let detail = "expected the name of an account, or an object with its name and weight";
+                let detail =
+                    "expected the name of an account, or an object with its name and weight";
                 FieldError::coded(FieldCode::WrongType, pointer.clone(), detail)
             })
             .and_then(|RouteAccountWeight { name, weight }| {

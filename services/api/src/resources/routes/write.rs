@@ -1,14 +1,16 @@
 //! Making, changing and removing routes.
 
-use hatch_domain::Decider as _;
+use hatch_domain::account::account_id;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::{RouteId, TenantId};
 use hatch_domain::route::Route;
 use hatch_domain::route::command::{RouteCommand, RouteRejection};
 use hatch_domain::route::event::{RouteChanged, RouteCreated, RouteEvent};
+use hatch_domain::{Channel, Decider as _};
 use hatch_eventstore::{
     Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Position, RecordedEvent, Store,
 };
+use hatch_providers::provider;
 use hatch_readmodel::RouteInfo;
 
 use super::WHAT;
@@ -116,7 +118,8 @@ fn check(
     wanted: &Wanted,
     with_accounts: bool,
 ) -> Result<(), Problem> {
-    let mut errors = if with_accounts { unfit(commands, tenant, wanted) } else { Vec::new() };
+    let mut errors =
+        if with_accounts { unfit(commands, (tenant, door), wanted) } else { Vec::new() };
     if wanted.name.as_deref().is_some_and(|name| door.has_route_called(tenant, name, id)) {
         let detail = "expected a name that no other route of the tenant has";
         errors.push(FieldError::coded(FieldCode::Duplicate, "/name", detail));
@@ -125,7 +128,11 @@ fn check(
 }
 
 /// What is wrong with the accounts.
-fn unfit(commands: &Commands, tenant: TenantId, wanted: &Wanted) -> Vec<FieldError> {
+fn unfit(
+    commands: &Commands,
+    (tenant, door): (TenantId, &Door),
+    wanted: &Wanted,
+) -> Vec<FieldError> {
     let current = commands.accounts.current();
     let terms = &wanted.terms;
     let shared = terms.accounts.iter().map(|one| &one.account).enumerate();
@@ -133,10 +140,13 @@ fn unfit(commands: &Commands, tenant: TenantId, wanted: &Wanted) -> Vec<FieldErr
     let backup = terms.backup.iter().enumerate().map(|(n, name)| (format!("/backup/{n}"), name));
     let error = |(pointer, name): (String, &AccountName)| {
         let mut own = current.iter().filter(|one| one.name == *name && one.tenants.has(tenant));
-        let detail = match (own.next(), terms.channel) {
+        // One that was made a moment ago is used in a moment.
+        let carried = own.next().map(|one| one.channels.clone());
+        let carried = carried.or_else(|| made(door, tenant, name));
+        let detail = match (carried, terms.channel) {
             // Those of others are not told of.
             (None, _) => "expected an account that the tenant has".to_owned(),
-            (Some(account), Some(channel)) if !account.channels.contains(&channel) => {
+            (Some(channels), Some(channel)) if !channels.contains(&channel) => {
                 format!("expected an account that carries {}", channel.as_str())
             }
             (Some(_), _) => return None,
@@ -146,11 +156,25 @@ fn unfit(commands: &Commands, tenant: TenantId, wanted: &Wanted) -> Vec<FieldErr
     shared.chain(backup).filter_map(error).collect()
 }
 
+/// What an account of the log carries that no process may use yet.
+fn made(door: &Door, tenant: TenantId, name: &AccountName) -> Option<Vec<Channel>> {
+    let entry = door.account(account_id(name)).filter(|entry| entry.tenant_id == tenant)?;
+    let account = entry.account.filter(|account| account.is_there())?;
+    Some(match account.channels() {
+        [] => provider(account.provider())?.channels().to_vec(),
+        these => these.to_vec(),
+    })
+}
+
 fn execute<'a>(caller: &Caller, id: RouteId, command: &'a RouteCommand) -> Execute<'a, Route> {
     Execute::new(caller.tenant.0, id.0, command, caller.metadata(id.0))
 }
 
-async fn written(store: &Store, id: RouteId, executed: Executed<Route>) -> Result<Written, Problem> {
+async fn written(
+    store: &Store,
+    id: RouteId,
+    executed: Executed<Route>,
+) -> Result<Written, Problem> {
     let position = match executed.appended {
         Some(appended) => appended.last(),
         // It was so already: whoever reads up to here sees it.

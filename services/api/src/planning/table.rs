@@ -1,4 +1,4 @@
-//! The routes of a process: those of its files, and those that the log keeps.
+//! The table of routes: those that the log keeps, and those of the files.
 
 use hatch_directory::RouteEntry;
 use hatch_domain::ids::TenantId;
@@ -7,7 +7,8 @@ use hatch_routing::{Route, RouteName, RouteTable};
 
 /// The routes that there are: those of tenants before those of the files, and of one tenant by their order, and then by
 /// when they were made. Routes of the log are their tenants' alone.
-pub(crate) fn route_table(files: &[Route], mut kept: Vec<RouteEntry>) -> RouteTable {
+#[must_use]
+pub fn route_table(files: &[Route], mut kept: Vec<RouteEntry>) -> RouteTable {
     kept.sort_by_key(|entry| {
         let route = entry.route.as_ref();
         (route.map(|route| (route.order(), route.created_at())), entry.id)
@@ -20,11 +21,11 @@ pub(crate) fn route_table(files: &[Route], mut kept: Vec<RouteEntry>) -> RouteTa
         let name = route.name().map_or_else(|| entry.id.to_string(), str::to_owned);
         Some(of_terms(RouteName::new(name), entry.tenant_id, route.terms().clone()))
     });
-    RouteTable::new(of_log.chain(files.iter().cloned()).collect())
+    RouteTable::joined(of_log.collect(), files)
 }
 
 /// A tenant's route.
-pub(crate) fn of_terms(name: RouteName, tenant: TenantId, terms: RouteTerms) -> Route {
+pub(super) fn of_terms(name: RouteName, tenant: TenantId, terms: RouteTerms) -> Route {
     let RouteTerms { channel, to, from, priority, accounts, backup } = terms;
     Route { name, tenants: Some(vec![tenant]), channel, to, from, priority, accounts, backup }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Throttled,
     /// Requests are taken at once and answered late.
     Slow,
+    /// Messages are taken and recorded, and the calls that sent them never answered. Look-ups are answered.
+    Mute,
     /// No credential is taken: every request is answered as one with a wrong one is.
     Unauthorized,
     /// The account is suspended.
@@ -52,11 +54,11 @@ impl Disturbance {
     }
 }
 
-/// The disturbances of the accounts that have one. Only configured accounts get in.
+/// The disturbances of the accounts that have one, by what their providers call them. Only configured accounts get in.
 #[derive(Default)]
-pub(crate) struct Accounts(Mutex<HashMap<String, Disturbance>>);
+pub(crate) struct Disturbances(Mutex<HashMap<String, Disturbance>>);
 
-impl Accounts {
+impl Disturbances {
     pub(crate) fn get(&self, account: &str) -> Disturbance {
         self.lock().get(account).cloned().unwrap_or_default()
     }

@@ -1,0 +1,33 @@
+//! The key pair of the accounts of `hatch up`.
+
+/// FOR DEVELOPMENT ONLY: a key that everybody has, which no account at Vonage itself may ever be given. It is here
+/// because nothing that this program is built of makes RSA keys.
+pub(super) const DEVELOPMENT_ONLY_PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDZFwZuZH/2/Pf3
+mr5aaAtZZpeFZkOsOZ4oA78nw6e/nV4W2Kfcc5JlyIQ1UCLTB1Qyez2eETYcyj7W
+HI34Pk987/PwElS555HGV7lwz0RSipLqy+k71Ixe8WiNsqG0CBos9POrqnBIMORr
++bBY2/K5It7ukTSJ2XlPeAZmHSwplVujX7m+PD01jUHg5g4/v7HuUHD9Jd9ZZo9P
+dGk8XpFwzGJPN3c0SGzAlvSDxDuvyvisQX0BYGdRbUHCez1Ix9Ep7rhkeeFRJg99
+OXChLdkGqz6o3AX+Sa3es2uLARjiyYN+dv4ROhGK2VK1QfZAr+lXADJICTD1Zv+A
+OfIjfgYfAgMBAAECggEAA6h+lFcZkmJ1/iiy2NVXR0FMaLcQzw0Qx8DuOj5nQIXn
+cFpkGb+jAEZEAp2dREBd6Qj0EfNGHcygfVpxdxf7huwrfOK1GhE9RLZduT8cKLfq
+5YH/PT7dICO5RvK5G/FZ6zRilspTva9SUsyQhUYVYhiNbMtfEF3KKYio+MMtFeHo
+S6X0Tk+OrB7z6TKY/+TxQ8C/1NURz5/Ty5OuoaZU6iF/awYzkU/Hk2gPCPTRnkEX
+amGTGflwQPaKYsI2B7Sc6S7S6sl1/A9NrtkcbQlgLC4sMZ3/1Tg2t8WQVE0Bgdci
+nec2JO4f2n1mN5baQl2UttUREF3xPL9LvjRsp68a4QKBgQD53UcuP8+lUmqrkkZ+
+AkE1pJ3ppMTEfPWJCG05KrlQka2kUus8Xwefhb10DzE6HZuaWKSg4hu0Y3xfYJoW
+gGfsdO0G/+z9opoq1vmug6piu4WjtszXbjd8Z5NT/PXzLHyg2vU0BllTjlIeCtRq
+A4F7gomzUedhllcSEd9yONGJcwKBgQDea7eeJUXtb4dlIQdo4y/S3Ws6cJ2a6TYn
+SkShuawpPxPDFzvII0q2Ebb3KJNAla/zZVZ31Te0/GG8ZuIQgaEplIfdhsUv88pJ
+uX6kHVlJrbuPsuux/Th6IT/DVa3AkwA9mpHLRiiMHFqI5hzfJ44QFXZEYdY/iGk/
+3BCreK4VpQKBgGx9j/Kc8mQuLPLiSIleIUJRf997E5TdTR968THpQx2go2y+NDW6
+bWzufRxvnEhHotCZvKG+i5j/uXkQUNeEWZtqCaEIbraSa64+OZt0v/6uvZAgR0Ej
+MiRqNKY7J++2WUbey6kTOKX3HeC9gw2lCAvA2llqLrVIufW2nPbThOfRAoGBAL9X
+FUgkMor3BhgWmOQ/hTW2q3dDyCGq/J5CQtaJ/zQggmSziQc8bRpCFQ98xWirHQmb
+JQ7Dyz+UWpQUQegHTFiT4WnOdbYx2NUhkXOnl9dNcOxG9IJTH5HZJpxpCaeADpXw
+cfnYKiuWfMAGjdHfmlP10p8zN3fCZyC7tU996uzNAoGAe9TSrdAGIusSx1/6ITVr
+V6eRsN/ABDhbPqr/Yor5X7ok3lDD+JjoRVcMZxD9Kf46n5geV/EgqZ3UL7EFPs7F
+TsIzVM4qKFMkkh13kcucq1HuAhYrXqd91iQx+7so0FHPUpTrZ0KULCHfQofsNMhH
+GUo/GHd2d3Kcufdt8hpggsA=
+-----END PRIVATE KEY-----
+";
