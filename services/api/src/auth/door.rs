@@ -178,22 +178,7 @@ impl Door {
     }
 
     /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
-    pub(crate) /// Those that are there, and all that were ever made: their names stay their tenant's.
-fn room_for_a_pool([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
-    if there >= POOLS_MAX {
-        let detail = format!("{there} pools, of {POOLS_MAX} at most: remove one");
-        return Err(Problem::too_many_pools(detail));
-    }
-    if is_new && all >= POOL_NAMES_MAX {
-        let detail = format!(
-            "{all} names of pools, of {POOL_NAMES_MAX} at most with those that were removed: take one of these"
-        );
-        return Err(Problem::too_many_pools(detail));
-    }
-    Ok(())
-}
-
-fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
+    pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
         room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
     }
 
@@ -410,6 +395,21 @@ fn room_for_a_route([there, all]: [usize; 2]) -> Result<(), Problem> {
             "{all} routes were made, of {ROUTES_MADE_MAX} at most with those that were removed: change one"
         );
         return Err(Problem::too_many_routes(detail));
+    }
+    Ok(())
+}
+
+/// Those that are there, and all that were ever made: their names stay their tenant's.
+fn room_for_a_pool([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
+    if there >= POOLS_MAX {
+        let detail = format!("{there} pools, of {POOLS_MAX} at most: remove one");
+        return Err(Problem::too_many_pools(detail));
+    }
+    if is_new && all >= POOL_NAMES_MAX {
+        let detail = format!(
+            "{all} names of pools, of {POOL_NAMES_MAX} at most with those that were removed: take one of these"
+        );
+        return Err(Problem::too_many_pools(detail));
     }
     Ok(())
 }

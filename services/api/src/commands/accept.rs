@@ -13,7 +13,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::{Wanted, carriers_of};
+use hatch_providers::{RouteQuestion, Wanted, carriers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -171,14 +171,23 @@ impl Commands {
         is_test: bool,
     ) -> Result<(), Problem> {
         let channel = send.channel;
-        let wanted = Wanted { tenant, channel, from: &send.from, is_test };
-        if let Some(name) = send.account.as_ref().filter(|_| channel.has_provider()) {
-            let current = self.accounts.current();
-            let takes = current.iter().any(|one| one.name == *name && one.takes(&wanted));
-            return takes.then_some(()).ok_or_else(|| Problem::account_unfit(name, channel));
-        }
-        if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
+        let Some(to) = send.to.first().filter(|_| channel.has_provider()) else { return Ok(()) };
+        let question = RouteQuestion {
+            wanted: Wanted { tenant, channel, from: &send.from, is_test },
+            to,
+            priority: send.priority,
+            account: send.account.as_ref(),
+            tried: &[],
+            seed: None,
+        };
+        if self.planning.is_carried(&question) {
             return Ok(());
+        }
+        if let Some(name) = &send.account {
+            return Err(Problem::account_unfit(name, channel));
+        }
+        if self.accounts.choose(&question.wanted).is_some() {
+            return Err(Problem::no_account_of_route(channel));
         }
         let is_carried = self.accounts.carried(tenant, is_test).contains(&channel);
         let from = is_carried.then_some(&send.from);

@@ -16,7 +16,7 @@ use hatch_domain::carrier::{Carrier, Opening, Shift};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
 use hatch_routing::balance::Shifts;
-use hatch_routing::{Asked, Availability, Plan, RouteTable};
+use hatch_routing::{Asked, Availability, Decision, Plan, RouteTable};
 
 pub use self::table::route_table;
 
@@ -84,6 +84,14 @@ impl Planning {
         let states = takes
             .map(|account| (account.name.clone(), KnownState::of(self.told(account).as_deref())));
         Planned { plan, states: states.collect(), is_partly_of_now: false }
+    }
+
+    /// Whether any account carries the message, whether it works just now or not. Whoever sends it asks by the same function.
+    #[must_use]
+    pub fn is_carried(&self, question: &RouteQuestion<'_>) -> bool {
+        let (accounts, table) = (self.accounts.current(), self.routes.current());
+        let plan = route(question, &table, &accounts, |_| AccountHealth::unknown());
+        !matches!(plan.decision, Decision::Nobody { .. })
     }
 
     /// By which account the message would have gone when the log ended at `until`. Of accounts and routes of the files it is

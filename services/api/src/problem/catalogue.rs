@@ -281,8 +281,8 @@ problems! {
         "No account carries the channel"
         "No configured provider account carries the channel of the message for this tenant and sender, or, where \
          the key is of the type `test`, none carries tests; or the request names an `account` that the tenant does \
-         not have, or that does not carry the message. `detail` names the channel, or the account. Nothing was \
-         recorded."
+         not have, or that does not carry the message; or a route decides about the message, and no account that it names \
+         carries it. `detail` says which. Nothing was recorded."
         "Configure an account for the channel, or send by another one. `hatch accounts list` shows what each \
          account carries."
         "no configured account carries sms: nothing was recorded";

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::limits::get_limits;
 use crate::resources::{
-    accounts, api_keys, consent, members, pools, routes as of_accounts, sessions, tasks, team, tenants,
+    accounts, api_keys, consent, members, pools, routes as of_accounts, sessions, tasks, team,
+    tenants,
 };
 
 /// The endpoints of the query role.

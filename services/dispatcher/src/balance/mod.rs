@@ -12,7 +12,6 @@ mod tally;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use hatch_domain::Environment as _;
 use hatch_domain::carrier::Carrier;
 use hatch_domain::carrier::command::CarrierCommand;
 use hatch_domain::carrier::event::{CarrierFigures, ShiftedWeight, WeightsShifted};

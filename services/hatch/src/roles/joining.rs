@@ -301,7 +301,10 @@ impl Joining {
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the accounts, routes and pools of the files stay as they were");
+                tracing::error!(
+                    error,
+                    "the accounts, routes and pools of the files stay as they were"
+                );
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::segments;
 pub(super) const UNKNOWN_DESTINATION: &str = "30005";
 
 /// How the SID of a messaging service begins.
-const SERVICE: &str = "MG";
+pub(super) const SERVICE: &str = "MG";
 
 /// The resource in a given status.
 pub(super) fn message(message: &Message, status: &str, sent: Option<DateTime<Utc>>) -> Value {

@@ -1,9 +1,9 @@
 //! The answer of a preview.
 
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::segments::{Encoding, Segments, segments};
+use hatch_domain::{Channel, PoolChoice};
 use hatch_routing::{Decision, Step, Tier, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,10 +21,10 @@ pub(crate) struct Preview {
     /// Into how many messages a carrier cuts an SMS: an upper bound where the provider replaces characters. `null` for other
     /// channels.
     segments: Option<u32>,
-    /// Who sends it: of a pool the sender that the recipient would have.
+    /// Who would send it.
     from: String,
-    /// The pool that has the sender, and why that one; `null` where the sender is of none.
-    pool: Option<PoolView>,
+    /// The pool that the sender is taken from, and why it is this one; `null` where it is taken from none.
+    pool: Option<PoolChoice>,
     /// The account by which it would go; `null` where none could take it just then, or no provider carries it.
     account: Option<AccountName>,
     /// The accounts of the route in the order in which they come, and what becomes of each.
@@ -38,16 +38,6 @@ pub(crate) struct Preview {
     quiet_until: Option<DateTime<Utc>>,
     /// What may not be as it is meant.
     warnings: Vec<Warning>,
-}
-
-/// The pool that a sender is of.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PreviewPool)]
-struct PoolView {
-    /// What it is called.
-    name: String,
-    /// Why it is this sender, in words that may change, such as `sticky` or `country`.
-    reason: String,
 }
 
 /// An account of a preview's route.
@@ -155,10 +145,7 @@ impl Preview {
             encoding: cut.map(|cut| cut.encoding),
             segments: cut.map(|cut| cut.count),
             from: send.from.to_string(),
-            pool: send.pool_choice.as_ref().map(|choice| PoolView {
-                name: choice.name.clone(),
-                reason: choice.reason.clone(),
-            }),
+            pool: send.pool_choice.clone(),
             account,
             route,
             route_name,

@@ -33,8 +33,8 @@ pub(super) use self::email::{
     SUBJECT_CHARACTERS_MAX, is_message_id, no_message_id, stands_in_header,
 };
 use self::errors::Errors;
-pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::phone::stand_in;
+pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 pub(super) use self::text::breaks_line;
 use crate::names::{ChannelName, OnDoubtName, PriorityName};
@@ -73,7 +73,7 @@ pub(crate) struct SendRequest {
     /// When to send it: up to a year ahead.
     #[schema(value_type = Option<chrono::DateTime<Utc>>)]
     pub(crate) send_at: Option<String>,
-    /// `normal` when it is left out.
+    /// `normal` when it is left out. `low` is another word for `bulk`.
     #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<String>,
     /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out. A
