@@ -55,6 +55,60 @@ async fn send(hatch: &Hatch, message: &Value) -> String {
     hatch.post("/api/v1/messages", message).await.text("id").to_owned()
 }
 
+/// The same of the provider of texts that signs its webhooks and cannot be asked: what came of an SMS, its calls, and
+/// messages that were taken. Whether somebody opted out, it tells once it has the message.
+const BY_TOKENS: [(&str, &str, u64, usize); 11] = [
+    ("1234", "delivered", 1, 1),
+    ("0429", "delivered", 3, 1),
+    ("0500", "delivered", 3, 1),
+    ("0400", "failed", 1, 0),
+    ("0610", "failed", 1, 1),
+    ("0504", "delivered", 1, 1),
+    ("0503", "in_doubt", 1, 0),
+    ("0777", "delivered", 1, 1),
+    ("0222", "delivered", 1, 1),
+    ("0888", "sent", 1, 1),
+    ("0666", "undelivered", 1, 1),
+];
+
+/// Texts go by the account of that provider alone.
+fn by_tokens(settings: &mut Settings) {
+    three_attempts(settings);
+    let usual = hatch_simulator::Account::usual().into_iter();
+    let mut account = usual.filter(|one| one.provider == "vonage").map(|one| one.settings);
+    let mut account = account.next().expect("the simulator has one");
+    let twilio = settings.accounts.remove("twilio").expect("an account");
+    for key in ["base_url", "http_timeout_ms", "connect_timeout_ms"] {
+        account.insert(key.to_owned(), twilio.of_provider[key].clone());
+    }
+    account.insert("provider".to_owned(), json!("vonage"));
+    let account = serde_json::from_value(Value::Object(account)).expect("settings");
+    settings.accounts.insert("vonage".to_owned(), account);
+}
+
+#[tokio::test]
+async fn every_outcome_for_sms_by_a_provider_that_cannot_be_asked() {
+    let hatch = Hatch::start_with_clock(&Role::ALL, by_tokens).await;
+    let mut sent = Vec::new();
+    for (phone, ..) in BY_TOKENS {
+        let sms = json!({"from": SENDER, "to": format!("+1804555{phone}"), "body": "Hello"});
+        sent.push(send(&hatch, &sms).await);
+    }
+    for ((_, status, ..), id) in BY_TOKENS.iter().zip(&sent) {
+        hatch.hasten(id, status).await;
+    }
+    let record = hatch.record().await;
+    for ((phone, status, calls, expected), id) in BY_TOKENS.iter().zip(&sent) {
+        let message = hatch.message_with_status(id, status).await;
+        let taken = record.iter().filter(|line| line["hatch_message_id"] == *id).count();
+        let events = hatch.event_types(id).await.join(" ");
+        line(format!("{phone:<10} {status:<12} {:>5} {taken:>5}  {events}\n", message["attempts"]))
+            .expect("printed");
+        assert_eq!((&message["attempts"], taken), (&json!(calls), *expected), "{phone}: {events}");
+    }
+    hatch.finish().await;
+}
+
 #[tokio::test]
 async fn every_outcome_for_sms_and_email() {
     let hatch = Hatch::start_with_clock(&Role::ALL, three_attempts).await;
