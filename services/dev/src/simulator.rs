@@ -139,7 +139,8 @@ fn announce(listen: SocketAddr, options: &Options) -> anyhow::Result<()> {
             first.insert(provider, name);
         }
     }
-    let is_first = |provider: &String, name: &String| first.get(provider).is_some_and(|first| *first == name);
+    let is_first =
+        |provider: &String, name: &String| first.get(provider).is_some_and(|first| *first == name);
     for account in options.accounts.iter().filter(|one| is_first(&one.provider, &one.name)) {
         let settings = account.settings.as_object().cloned().unwrap_or_default();
         said += &exports(
