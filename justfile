@@ -230,9 +230,19 @@ bench-skeleton:
 schemathesis URL="http://127.0.0.1:8080" *ARGS:
     @shift $(( $# > 0 ? 1 : 0 )); exec schemathesis --config-file .config/schemathesis.toml run "{{URL}}/api/v1/openapi.json" "$@"
 
+# Have the providers' official SDKs send by the simulator, and verify what it posts; ARGS such as --only twilio,vonage
+[no-exit-message]
+conformance *ARGS:
+    @cargo build --quiet --package hatch
+    @exec python3 tests/conformance/run.py --program "${CARGO_TARGET_DIR:-target}/debug/hatch" "$@"
+
 # Kill everything 200 times under load, then hold log, read models and provider against each other
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
+
+# Kill the dispatcher KILLS times between claim, call and outcome, then count what was accepted twice or stays in doubt
+doubts KILLS="1000":
+    @HATCH_TEST_KILLS={{KILLS}} just test --no-capture nobody_gets_a_message_twice_and_no_doubt_stays
 
 # Let PAIRS withdrawals, up to 1,000, race with messages to the same recipients
 consent-race PAIRS="1000":

@@ -119,7 +119,7 @@ async fn a_provider_comes_by_its_methods_and_is_answered_what_it_asks() {
         assert_eq!(refused.headers()["allow"], allow, "{path}");
     }
     let nobody = ask(&hatch, &role, Method::GET, "/api/v1/webhooks/nobody", "").await;
-    assert_eq!(nobody.status(), StatusCode::NOT_FOUND);
+    assert_eq!(nobody.status(), StatusCode::METHOD_NOT_ALLOWED);
 
     // Both wait for the key; nothing is believed before it is there.
     let [good, bad] = ["the-key", "a-guess"].map(|by| ask(&hatch, &role, Method::POST, PATH, by));

@@ -9,13 +9,16 @@ use hatch_domain::{KINDS, event_types};
 use crate::architecture::{packages, root};
 
 /// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
-const OF_NOBODY: [&str; 14] = [
+const OF_NOBODY: [&str; 17] = [
     // Its client is a key, which has a tenant, or an address, which has none.
     "access.rate_limits",
     // Its key is of an address or an email, which may be nobody's.
     "access.sign_in_attempts",
     // What each dispatcher has seen of the accounts that are set.
     "dispatch.accounts",
+    // Of all messages by an account, whosever they are.
+    "dispatch.balance",
+    "dispatch.outcomes",
     "dispatch.progress",
     "es.archives",
     "es.bus_generations",
@@ -27,6 +30,8 @@ const OF_NOBODY: [&str; 14] = [
     "es.log_regressions",
     // Parts of webhooks, whose rows have one.
     "hatch.webhook_bodies",
+    // Tokens of a provider, which are the same for whomever they are used.
+    "hatch.webhook_tokens",
     "hatch.webhooks_behind",
     "rm.projection_halts",
 ];

@@ -171,6 +171,8 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         answered(&hatch, &format!("{at}/events"), &format!("/api/v1/messages/{id}/events")).await;
         let recipients = format!("/api/v1/messages/{id}/recipients");
         answered(&hatch, &format!("{at}/recipients"), &recipients).await;
+        answered(&hatch, &format!("{at}/attempts"), &format!("/api/v1/messages/{id}/attempts"))
+            .await;
         let conversation = message["conversation_id"].as_str().expect("an id");
         let at = "/api/v1/conversations/{id}";
         let path = format!("/api/v1/conversations/{conversation}");
@@ -192,13 +194,18 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         "/api/v1/messages",
         "/api/v1/conversations",
         "/api/v1/dead-letters",
+        "/api/v1/in-doubt",
         "/api/v1/projections",
+        "/api/v1/providers",
         "/api/conversations",
         "/health",
         "/ready",
     ] {
         answered(&hatch, path, path).await;
     }
+    let task = hatch.post("/api/v1/dead-letters/redrive", &json!({"all": true})).await;
+    let path = format!("/api/v1/tasks/{}", task.text("id"));
+    answered(&hatch, "/api/v1/tasks/{id}", &path).await;
     let log = answered(&hatch, "/api/v1/webhook-log", "/api/v1/webhook-log").await;
     let webhook = log["data"][0]["id"].as_str().expect("a webhook");
     let path = format!("/api/v1/webhook-log/{webhook}");
@@ -223,6 +230,13 @@ async fn who_there_is(hatch: &Hatch) {
         ("tenants", "tenants".to_owned()),
         ("tenants/{id}", format!("tenants/{}", hatch_domain::ids::TenantId::DEFAULT)),
     ] {
+        answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
+    }
+    let pool = json!({"name": "kept", "channel": "mms", "senders": ["+12015550100", "73822"]});
+    let made = hatch.post("/api/v1/pools", &pool).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let after = format!("?after={}&wait=30", made.header("hatch-position"));
+    for (at, path) in [("pools", "pools"), ("pools/{name}", "pools/kept")] {
         answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
     let consent = "/api/v1/consent?address=%2B18045551234";
@@ -279,6 +293,14 @@ async fn by_whom_is_sent(hatch: &Hatch) {
     for (at, path) in [("accounts", "accounts"), ("accounts/{name}", "accounts/kept")] {
         answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
+    let route =
+        json!({"name": "kept", "from": "+12015550100", "accounts": ["kept"], "backup": ["twilio"]});
+    let made = hatch.post("/api/v1/routes", &route).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let after = format!("?after={}&wait=30", made.header("hatch-position"));
+    answered(hatch, "/api/v1/routes", &format!("/api/v1/routes{after}")).await;
+    let one = format!("/api/v1/routes/{}{after}", made.text("id"));
+    answered(hatch, "/api/v1/routes/{id}", &one).await;
 }
 
 /// What `just schemathesis` has to know of operations, which nobody would miss before it fails.

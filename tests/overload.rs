@@ -83,7 +83,7 @@ async fn accepted_by_and_by(hatch: &Hatch, key: &str) -> String {
 async fn what_cannot_be_sent_soon_is_refused_and_what_is_accepted_is_sent_once() {
     // Given a dispatcher that makes two attempts at a time.
     let hatch = Hatch::start_with(&Role::ALL, |settings| {
-        settings.dispatcher.concurrency_max = 2;
+        settings.dispatcher.account_concurrency_max = 2;
         settings.admission.burst = Some(100);
     })
     .await;

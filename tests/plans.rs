@@ -290,6 +290,8 @@ async fn read(hatch: &Hatch, sent: &str) {
         format!("conversations/{conversation}/events?"),
         "dead-letters?".to_owned(),
         "dead-letters?channel=sms".to_owned(),
+        "in-doubt?".to_owned(),
+        "in-doubt?channel=sms".to_owned(),
         "webhook-log?".to_owned(),
         "webhook-log?outcome=quarantined".to_owned(),
         "webhook-log?outcome=applied".to_owned(),

@@ -65,7 +65,7 @@ async fn the_alias_the_default_sender_and_the_inferred_channel_send_too() {
 #[tokio::test]
 async fn each_priority_is_sent() {
     let hatch = Hatch::start().await;
-    for priority in ["high", "normal", "low"] {
+    for priority in ["high", "normal", "bulk", "low"] {
         let request = json!({"to": CUSTOMER, "body": priority, "priority": priority});
         let accepted = hatch.post("/api/v1/messages", &request).await;
         hatch.message_with_status(accepted.text("id"), "delivered").await;

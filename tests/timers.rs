@@ -111,7 +111,7 @@ async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
     for n in 0..40 {
         let sms = json!({
             "channel": "sms", "from": SENDER, "to": MUTE, "body": format!("number {n}"),
-            "priority": "low", "send_at": due,
+            "priority": "bulk", "send_at": due,
         });
         accepted(&hatch, &sms).await;
     }

@@ -34,10 +34,13 @@ pub(super) struct Things {
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
+    pub(super) routes: Vec<String>,
+    pub(super) pools: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) members: Vec<String>,
     pub(super) sessions: Vec<String>,
     pub(super) requests: Vec<String>,
+    pub(super) tasks: Vec<String>,
 }
 
 impl Two {
@@ -101,9 +104,17 @@ impl Two {
         assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
 
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
+        let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
+        let route = hatch.post("/api/v1/routes", &route).await;
+        assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
+        let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
+        let pool = hatch.post("/api/v1/pools", &pool).await;
+        assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
         let mut things = Things {
+            pools: vec![pool.text("name").to_owned()],
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
             accounts: vec![account.text("name").to_owned()],
+            routes: vec![route.text("id").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()
@@ -119,6 +130,9 @@ impl Two {
         let visitor = Visitor::invited(hatch, "ann@example.com", "owner").await;
         things.members = ids("/api/v1/members").await;
         things.sessions = vec![visitor.session_id(hatch).await];
+        let task =
+            hatch.post("/api/v1/dead-letters/redrive", &json!({"ids": things.messages})).await;
+        things.tasks = vec![task.text("id").to_owned()];
         let tenant = &self.second_tenant;
         let sql =
             format!("SELECT position FROM es.events WHERE tenant_id <> '{tenant}' ORDER BY 1");
@@ -141,7 +155,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 10] {
+    fn by_name(&self) -> [(&'static str, &[String]); 12] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -149,10 +163,13 @@ impl Things {
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
             ("accounts", &self.accounts),
+            ("routes", &self.routes),
+            ("pools", &self.pools),
             ("positions", &self.positions),
             ("members", &self.members),
             ("sessions", &self.sessions),
             ("requests", &self.requests),
+            ("tasks", &self.tasks),
         ]
     }
 

@@ -67,12 +67,26 @@ pub(super) async fn all(two: &Two, things: &Things) -> Walked {
     walk.walked
 }
 
+/// The providers that have an account.
+const PROVIDERS: [&str; 2] = ["twilio", "sendgrid"];
+
+/// The provider whose webhooks come to `path`.
+fn provider_of(path: &str) -> Option<&'static str> {
+    let name = path.strip_prefix("/api/v1/webhooks/")?.split('/').next()?;
+    hatch_providers::provider(name).map(|provider| provider.name())
+}
+
 impl Walk<'_> {
     /// The paths that a path of the document stands for: one for each of the things.
     fn paths(&self, path: &str) -> Vec<String> {
+        // The others have no account here.
+        if provider_of(path).is_some_and(|provider| !PROVIDERS.contains(&provider)) {
+            return Vec::new();
+        }
         let Some((before, _)) = path.split_once('{') else { return vec![path.to_owned()] };
         let tenants = [hatch_domain::ids::TenantId::DEFAULT.0.to_string()];
-        let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
+        let providers = PROVIDERS.map(str::to_owned);
+        let own: Vec<String> = provider_of(before).into_iter().map(str::to_owned).collect();
         let addresses = ["bob@example.com".to_owned()];
         let ids: &[String] = match before {
             "/api/v1/messages/" => &self.things.messages,
@@ -84,15 +98,17 @@ impl Walk<'_> {
             "/api/v1/events/" => &self.things.positions,
             "/api/v1/requests/" => &self.things.requests,
             "/api/v1/accounts/" => &self.things.accounts,
+            "/api/v1/routes/" => &self.things.routes,
+            "/api/v1/pools/" => &self.things.pools,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
             "/api/v1/sessions/" => &self.things.sessions,
+            "/api/v1/tasks/" => &self.things.tasks,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
             // Each account is called as its provider.
-            "/api/v1/webhooks/twilio/" => &providers[..1],
-            "/api/v1/webhooks/sendgrid/" => &providers[1..],
+            _ if !own.is_empty() => &own,
             _ => panic!("the walk does not know what {path} is about: say it here"),
         };
         let named = path[before.len()..].split_once('}').expect("the end of a name").1;
@@ -137,6 +153,9 @@ impl Walk<'_> {
             "address" => vec![encoded],
             "participant" => vec![encoded, "ann@example.com".to_owned()],
             "conversation" => self.things.conversations.clone(),
+            "class" => vec!["other".to_owned()],
+            "code" => vec!["21211".to_owned()],
+            "account" => vec!["twilio".to_owned()],
             "message" => self.things.messages.clone(),
             "programme" => vec!["sms".to_owned()],
             "channel" => vec!["sms".to_owned(), "email".to_owned()],
@@ -232,16 +251,32 @@ impl Walk<'_> {
                 "DELETE",
                 "/api/v1/api-keys/{id}"
                 | "/api/v1/accounts/{name}"
+                | "/api/v1/routes/{id}"
+                | "/api/v1/pools/{name}"
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
+            ("PATCH", "/api/v1/pools/{name}") => {
+                (Some(json!({"senders": ["73822"]})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/pools") => {
+                let pool = json!({"name": "of-the-second", "channel": "mms", "senders": ["73822"]});
+                (Some(pool), Expected::Own)
+            }
+            ("POST", "/api/v1/messages/{id}/resolve") => {
+                (Some(json!({"as": "sent", "reason": "seen there"})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/dead-letters/redrive") => {
+                (Some(json!({"ids": self.things.messages})), Expected::Own)
+            }
             ("PATCH", "/api/v1/accounts/{name}") => {
                 (Some(json!({"senders": []})), Expected::Nothing)
             }
+            ("PATCH", "/api/v1/routes/{id}") => (Some(json!({"order": 5})), Expected::Nothing),
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
-            ("POST", "/api/v1/messages" | "/api/v1/messages/send") => {
+            ("POST", "/api/v1/messages" | "/api/v1/messages/send" | "/api/v1/messages/preview") => {
                 (Some(answer), Expected::Nothing)
             }
             ("POST", "/api/v1/messages/batch") => {
@@ -253,14 +288,9 @@ impl Walk<'_> {
             }
             (
                 "POST",
-                "/api/v1/webhooks/{provider}"
-                | "/api/v1/webhooks/sendgrid/inbound"
-                | "/api/v1/webhooks/twilio/{account}"
-                | "/api/v1/webhooks/sendgrid/{account}"
-                | "/api/v1/webhooks/sendgrid/{account}/inbound"
-                | "/api/webhooks/sms"
-                | "/api/webhooks/email",
+                "/api/v1/webhooks/{provider}" | "/api/webhooks/sms" | "/api/webhooks/email",
             ) => (Some(json!({})), Expected::Unsigned),
+            ("POST", path) if provider_of(path).is_some() => (Some(json!({})), Expected::Unsigned),
             ("PUT", "/api/v1/consent") => {
                 (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
             }
@@ -274,6 +304,10 @@ impl Walk<'_> {
                 let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
                     "settings": settings});
                 (Some(account), Expected::Own)
+            }
+            ("POST", "/api/v1/routes") => {
+                let from = "+12015550100";
+                (Some(json!({"from": from, "accounts": ["twilio"]})), Expected::Own)
             }
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];

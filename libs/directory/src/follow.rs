@@ -11,7 +11,7 @@ use hatch_eventstore::{
 use hatch_readmodel::ReadModel;
 
 use crate::Shared;
-use crate::view::{KINDS, Known};
+use crate::view::{Changes, KINDS, Known};
 
 /// Between two looks at least. With the quarter of a second within which the head is known, what is revoked is refused
 /// within half a second.
@@ -105,16 +105,15 @@ impl Following {
             match &mut at.aside {
                 Some(known) => known.apply(&look.events),
                 None => {
-                    if self.shared.view.apply(&look.events) {
-                        self.shared.accounts_changed();
-                    }
+                    let changes = self.shared.view.apply(&look.events);
+                    self.shared.changed(changes);
                     self.shared.reached(mark.position);
                 }
             }
         }
         if let Some(known) = at.aside.take() {
             self.shared.view.replace(known);
-            self.shared.accounts_changed();
+            self.shared.changed(Changes { accounts: true, carriers: true });
             self.shared.reached(mark.position);
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
-//! members, and accounts at providers; and the sessions of members who have signed in.
+//! members, accounts at providers, routes, and pools of senders; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of those alone. It
@@ -23,11 +23,12 @@ use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::KeyId;
-use hatch_domain::ids::{AccountId, MemberId, TenantId};
+use hatch_domain::carrier::Carrier;
+use hatch_domain::ids::{AccountId, MemberId, PoolId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
-use hatch_readmodel::ReadModel;
+use hatch_readmodel::{ReadModel, StoredConfiguration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +40,8 @@ pub use self::sessions::{
 };
 pub use self::uses::Use;
 use self::uses::Uses;
-use self::view::View;
-pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, PoolEntry, RouteEntry};
+use self::view::{Changes, View};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -62,8 +63,10 @@ struct Shared {
     uses: Uses,
     /// How far the log is in the view; none until the tables were read, and the log from there.
     position: watch::Sender<Option<Position>>,
-    /// How often the accounts have become others.
+    /// How often the accounts or the routes have become others.
     accounts: watch::Sender<u64>,
+    /// How often more was told of accounts.
+    carriers: watch::Sender<u64>,
     /// How far the log goes; none where nothing follows it.
     head: Option<HeadWatch>,
 }
@@ -103,10 +106,21 @@ impl Directory {
         Self::with_head(None)
     }
 
+    /// One of what the tables have, which follows nothing: for tools that look once.
+    #[must_use]
+    pub fn of(stored: StoredConfiguration) -> Self {
+        let directory = Self::of_nobody();
+        let position = stored.position;
+        directory.shared.view.replace(view::Known::of(stored));
+        directory.shared.reached(position);
+        directory
+    }
+
     fn with_head(head: Option<HeadWatch>) -> Self {
         let (view, uses) = (View::default(), Uses::default());
         let (position, accounts) = (watch::Sender::new(None), watch::Sender::new(0));
-        Self { shared: Arc::new(Shared { view, uses, position, accounts, head }) }
+        let carriers = watch::Sender::new(0);
+        Self { shared: Arc::new(Shared { view, uses, position, accounts, carriers, head }) }
     }
 
     /// The key of that id, revoked or not, and whose it is.
@@ -190,10 +204,66 @@ impl Directory {
         self.shared.view.account(id)
     }
 
-    /// Changes whenever [`accounts`](Self::accounts) may be others.
+    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is one
+    /// that this build cannot read.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteEntry> {
+        self.shared.view.routes()
+    }
+
+    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks for
+    /// what there was once.
+    #[must_use]
+    pub fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        self.shared.view.routes_ever(tenant)
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts at providers.
+    #[must_use]
+    pub fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        self.shared.view.accounts_ever(tenant)
+    }
+
+    /// How many routes of a tenant are there, and how many it has ever made.
+    #[must_use]
+    pub fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
+        self.shared.view.routes_of(tenant)
+    }
+
+    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot read.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolEntry> {
+        self.shared.view.pools()
+    }
+
+    /// How many pools of a tenant are there, how many names it has given to pools, and whether `id` is one of these.
+    #[must_use]
+    pub fn pools_of(&self, tenant: TenantId, id: PoolId) -> ([usize; 2], bool) {
+        self.shared.view.pools_of(tenant, id)
+    }
+
+    /// Changes whenever [`accounts`](Self::accounts), [`routes`](Self::routes) or [`pools`](Self::pools) may be others.
     #[must_use]
     pub fn account_changes(&self) -> watch::Receiver<u64> {
         self.shared.accounts.subscribe()
+    }
+
+    /// What the fleet told of accounts at providers, of each of which anything was told.
+    #[must_use]
+    pub fn carriers(&self) -> Vec<Arc<Carrier>> {
+        self.shared.view.carriers()
+    }
+
+    /// What the fleet told of the account that the provider calls `key`.
+    #[must_use]
+    pub fn carrier(&self, provider: &str, key: &str) -> Option<Arc<Carrier>> {
+        self.shared.view.carrier(provider, key)
+    }
+
+    /// Changes whenever [`carriers`](Self::carriers) may be others.
+    #[must_use]
+    pub fn carrier_changes(&self) -> watch::Receiver<u64> {
+        self.shared.carriers.subscribe()
     }
 
     /// Notes that a key that was found here was used. It is written down some seconds later.
@@ -234,9 +304,13 @@ impl Directory {
 }
 
 impl Shared {
-    /// The accounts may be others now.
-    fn accounts_changed(&self) {
-        self.accounts.send_modify(|times| *times = times.wrapping_add(1));
+    /// Tells those who wait for it what may be otherwise now.
+    fn changed(&self, Changes { accounts, carriers }: Changes) {
+        for (has_changed, told) in [(accounts, &self.accounts), (carriers, &self.carriers)] {
+            if has_changed {
+                told.send_modify(|times| *times = times.wrapping_add(1));
+            }
+        }
     }
 
     /// The view has the log up to `position`.

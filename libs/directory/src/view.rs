@@ -1,6 +1,6 @@
 //! What is known, and how events change it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
@@ -8,19 +8,26 @@ use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
-use hatch_domain::ids::{AccountId, MemberId, TenantId};
+use hatch_domain::carrier::Carrier;
+use hatch_domain::carrier::event::CarrierEvent;
+use hatch_domain::ids::{AccountId, MemberId, PoolId, RouteId, TenantId};
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
 use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 4] = [
+pub(crate) const KINDS: [&str; 7] = [
     <Tenant as Decider>::KIND,
     <ApiKey as Decider>::KIND,
     <Account as Decider>::KIND,
     <Member as Decider>::KIND,
+    <Route as Decider>::KIND,
+    <Carrier as Decider>::KIND,
+    <Pool as Decider>::KIND,
 ];
 
 /// The version of a stream's first event.
@@ -57,6 +64,28 @@ pub struct AccountEntry {
     pub account: Option<Arc<Account>>,
 }
 
+/// A route that the log keeps, and whose it is.
+#[derive(Debug, Clone)]
+pub struct RouteEntry {
+    /// Its stream.
+    pub id: RouteId,
+    /// The tenant whose it is.
+    pub tenant_id: TenantId,
+    /// The route; none where this build cannot read one of its events.
+    pub route: Option<Arc<Route>>,
+}
+
+/// A pool of senders that the log keeps, and whose it is.
+#[derive(Debug, Clone)]
+pub struct PoolEntry {
+    /// Its stream.
+    pub id: PoolId,
+    /// The tenant whose it is.
+    pub tenant_id: TenantId,
+    /// The pool; none where this build cannot read one of its events.
+    pub pool: Option<Arc<Pool>>,
+}
+
 /// How many keys a tenant has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyCount {
@@ -82,6 +111,25 @@ pub(crate) struct Known {
     /// The members of all tenants that have an email, by what it is compared by. An email never changes.
     by_email: HashMap<String, BTreeSet<Uuid>>,
     accounts: HashMap<Uuid, Folded<Account>>,
+    routes: HashMap<Uuid, Folded<Route>>,
+    pools: HashMap<Uuid, Folded<Pool>>,
+    /// What the fleet told of accounts, by provider and what that calls them: their streams are of a month each.
+    carriers: BTreeMap<(String, String), Told>,
+}
+
+/// What was told of an account, by its last event.
+struct Told {
+    carrier: Arc<Carrier>,
+    position: Position,
+}
+
+/// What has changed by some events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Accounts of the log, routes, or pools.
+    pub(crate) accounts: bool,
+    /// What was told of accounts.
+    pub(crate) carriers: bool,
 }
 
 /// A stream, folded.
@@ -204,17 +252,118 @@ impl View {
         Some(AccountEntry { id, tenant_id, account })
     }
 
+    /// The routes that are there, and those that cannot be read, in the order of their streams, which is that in which they
+    /// were made.
+    pub(crate) fn routes(&self) -> Vec<RouteEntry> {
+        let known = self.read();
+        let is_there =
+            |folded: &Folded<Route>| folded.state.as_ref().is_none_or(|route| route.is_there());
+        let there = known.routes.iter().filter(|(_, folded)| is_there(folded));
+        let mut entries: Vec<RouteEntry> = there
+            .map(|(id, folded)| RouteEntry {
+                id: RouteId(*id),
+                tenant_id: folded.tenant_id,
+                route: folded.state.clone(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// Every route of a tenant, also those that were removed, each with the position of its last event.
+    pub(crate) fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.routes.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(RouteEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, route) = (RouteId(*id), folded.state.clone());
+                (RouteEntry { id, tenant_id: tenant, route }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts.
+    pub(crate) fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.accounts.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(AccountEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, account) = (AccountId(*id), folded.state.clone());
+                (AccountEntry { id, tenant_id: tenant, account }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
+    /// How many routes of a tenant are there, and how many it has ever made.
+    pub(crate) fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
+        let known = self.read();
+        let of_tenant = known.routes.values().filter(|folded| folded.tenant_id == tenant);
+        of_tenant.fold([0, 0], |[there, all], folded| {
+            let is_there = folded.state.as_ref().is_none_or(|route| route.is_there());
+            [there + usize::from(is_there), all + 1]
+        })
+    }
+
+    /// The pools that are there, and those that cannot be read, in the order of their streams.
+    pub(crate) fn pools(&self) -> Vec<PoolEntry> {
+        let known = self.read();
+        let is_there =
+            |folded: &Folded<Pool>| folded.state.as_ref().is_none_or(|pool| pool.is_there());
+        let there = known.pools.iter().filter(|(_, folded)| is_there(folded));
+        let mut entries: Vec<PoolEntry> = there
+            .map(|(id, folded)| PoolEntry {
+                id: PoolId(*id),
+                tenant_id: folded.tenant_id,
+                pool: folded.state.clone(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// How many pools of a tenant are there, how many names it has given to pools, and whether `id` is one of these.
+    pub(crate) fn pools_of(&self, tenant: TenantId, id: PoolId) -> ([usize; 2], bool) {
+        let known = self.read();
+        let of_tenant = known.pools.values().filter(|folded| folded.tenant_id == tenant);
+        let counts = of_tenant.fold([0, 0], |[there, all], folded| {
+            let is_there = folded.state.as_ref().is_none_or(|pool| pool.is_there());
+            [there + usize::from(is_there), all + 1]
+        });
+        (counts, known.pools.contains_key(&id.0))
+    }
+
     /// Shows `known`, and nothing of what was there before.
     pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
     }
 
-    /// As [`Known::apply`]. Whether an account was among what has changed.
-    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> bool {
+    /// What the fleet told of accounts, by provider and what that calls them.
+    pub(crate) fn carriers(&self) -> Vec<Arc<Carrier>> {
+        self.read().carriers.values().map(|told| Arc::clone(&told.carrier)).collect()
+    }
+
+    /// What the fleet told of one account.
+    pub(crate) fn carrier(&self, provider: &str, key: &str) -> Option<Arc<Carrier>> {
+        let of = (provider.to_owned(), key.to_owned());
+        self.read().carriers.get(&of).map(|told| Arc::clone(&told.carrier))
+    }
+
+    /// As [`Known::apply`]. What was among what has changed.
+    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> Changes {
         if !events.is_empty() {
             self.write().apply(events);
         }
-        events.iter().any(|event| event.aggregate == <Account as Decider>::KIND)
+        let has = |kind: &str| events.iter().any(|event| event.aggregate == kind);
+        Changes {
+            accounts: has(<Account as Decider>::KIND)
+                || has(<Route as Decider>::KIND)
+                || has(<Pool as Decider>::KIND),
+            carriers: has(<Carrier as Decider>::KIND),
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -234,7 +383,10 @@ impl Known {
             keys: by_stream(stored.api_keys),
             accounts: by_stream(stored.accounts),
             members: by_stream(stored.members),
+            routes: by_stream(stored.routes),
+            pools: by_stream(stored.pools),
             by_email: HashMap::new(),
+            carriers: told(stored.carriers),
         };
         let ids: Vec<Uuid> = known.members.keys().copied().collect();
         ids.into_iter().for_each(|id| known.note_email(id));
@@ -268,9 +420,53 @@ impl Known {
                 self.note_email(event.stream_id);
             } else if event.aggregate == <Account as Decider>::KIND {
                 apply(&mut self.accounts, event);
+            } else if event.aggregate == <Route as Decider>::KIND {
+                apply(&mut self.routes, event);
+            } else if event.aggregate == <Pool as Decider>::KIND {
+                apply(&mut self.pools, event);
+            } else if event.aggregate == <Carrier as Decider>::KIND {
+                self.hear(event);
             }
         }
     }
+
+    /// Notes what is told of an account. One that this build cannot read tells it nothing.
+    fn hear(&mut self, event: &RecordedEvent) {
+        let decoded = match event.decode::<CarrierEvent>() {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let position = event.position.0;
+                tracing::error!(position, %error, "this build cannot read what is told of an account");
+                return;
+            }
+        };
+        let alone = Carrier::default().evolve(&decoded);
+        let (provider, key) = alone.key();
+        let of = (provider.to_owned(), key.to_owned());
+        let told = self
+            .carriers
+            .entry(of)
+            .or_insert_with(|| Told { carrier: Arc::default(), position: Position::START });
+        if event.position > told.position {
+            told.position = event.position;
+            told.carrier = Arc::new(Carrier::clone(&told.carrier).evolve(&decoded));
+        }
+    }
+}
+
+/// What the tables have of accounts, whose months follow each other.
+fn told(mut stored: Vec<Stored<Carrier>>) -> BTreeMap<(String, String), Told> {
+    stored.sort_by_key(|one| one.position);
+    let mut all: BTreeMap<(String, String), Told> = BTreeMap::new();
+    for Stored { state, position, .. } in stored {
+        let Some(carrier) = state else { continue };
+        let (provider, key) = carrier.key();
+        let of = (provider.to_owned(), key.to_owned());
+        let before = all.remove(&of).map(|told| Arc::unwrap_or_clone(told.carrier));
+        let carrier = Arc::new(carrier.following(before.unwrap_or_default()));
+        all.insert(of, Told { carrier, position });
+    }
+    all
 }
 
 fn has_not_ended(key: &ApiKey, now: DateTime<Utc>) -> bool {

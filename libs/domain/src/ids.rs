@@ -74,6 +74,19 @@ id! {
     /// The stream of a provider account ([`account_id`](crate::account::account_id)).
     AccountId
 }
+id! {
+    /// The stream of what is told of an account at a provider in a month
+    /// ([`carrier_id`](crate::carrier::carrier_id)).
+    CarrierId
+}
+id! {
+    /// The stream of a route: a UUIDv7.
+    RouteId
+}
+id! {
+    /// The stream of a pool of senders ([`pool_id`](crate::pool::pool_id)).
+    PoolId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

@@ -3,11 +3,14 @@
 
 use crate::account::Account;
 use crate::api_key::ApiKey;
+use crate::carrier::Carrier;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
 use crate::member::Member;
 use crate::message::Message;
+use crate::pool::Pool;
+use crate::route::Route;
 use crate::shape::Shape;
 use crate::tenant::Tenant;
 
@@ -19,6 +22,9 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<ApiKey>(),
     Kind::of::<Member>(),
     Kind::of::<Account>(),
+    Kind::of::<Carrier>(),
+    Kind::of::<Route>(),
+    Kind::of::<Pool>(),
 ];
 
 /// A kind of stream, and what its events are.

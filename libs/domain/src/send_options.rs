@@ -50,6 +50,39 @@ pub enum OnDoubt {
     Fail,
 }
 
+impl OnDoubt {
+    /// Every policy.
+    pub const ALL: [Self; 4] = [Self::LookUp, Self::Wait, Self::Resend, Self::Fail];
+
+    /// Its name in the API and in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LookUp => "look_up",
+            Self::Wait => "wait",
+            Self::Resend => "resend",
+            Self::Fail => "fail",
+        }
+    }
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text)
+    }
+
+    /// What becomes of a doubt: by what is `asked` for its message, or else by what is `set` for its account. Nobody is
+    /// asked who cannot be: it waits then.
+    #[must_use]
+    pub fn of(asked: Option<Self>, set: Option<Self>, can_look_up: bool) -> Self {
+        match asked.or(set) {
+            Some(Self::LookUp) | None if can_look_up => Self::LookUp,
+            Some(Self::LookUp) | None => Self::Wait,
+            Some(policy) => policy,
+        }
+    }
+}
+
 /// By which account an attempt is made, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountChoice {
@@ -60,4 +93,27 @@ pub struct AccountChoice {
     pub route: Option<String>,
     /// Why it was chosen, for people.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OnDoubt as P;
+
+    #[test]
+    fn a_message_decides_before_its_account_and_nobody_is_asked_who_cannot_be() {
+        for (asked, set, can_look_up, policy) in [
+            (None, None, true, P::LookUp),
+            (None, None, false, P::Wait),
+            (None, Some(P::Fail), true, P::Fail),
+            (None, Some(P::LookUp), false, P::Wait),
+            (Some(P::Resend), Some(P::Fail), true, P::Resend),
+            (Some(P::LookUp), Some(P::Resend), true, P::LookUp),
+            (Some(P::LookUp), Some(P::Resend), false, P::Wait),
+            (Some(P::Wait), None, true, P::Wait),
+            (Some(P::Fail), None, false, P::Fail),
+        ] {
+            assert_eq!(P::of(asked, set, can_look_up), policy, "{asked:?} {set:?} {can_look_up}");
+        }
+        assert!(P::ALL.into_iter().all(|policy| P::named(policy.as_str()) == Some(policy)));
+    }
 }

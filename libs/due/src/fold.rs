@@ -30,6 +30,8 @@ pub(crate) struct StreamFact<N> {
     pub(crate) begins: bool,
     pub(crate) note: Option<N>,
     pub(crate) place: WorkClass,
+    /// For whom it waits from now on, where it is parked. Its timer was written at that moment.
+    pub(crate) waits_for: Option<String>,
     /// This build cannot read the event. Somebody has to look at the stream at once: who can read it finds
     /// its true time.
     pub(crate) undecodable: bool,
@@ -49,6 +51,7 @@ impl<N> Fact<N> {
                 begins: recorded.version == 1,
                 note: read.as_ref().and_then(K::note),
                 place: K::place(recorded),
+                waits_for: read.as_ref().and_then(K::waits_for),
                 undecodable: read.is_none(),
             }
         });
@@ -78,6 +81,7 @@ pub(crate) struct Timer {
     pub(crate) step: Option<u32>,
     pub(crate) position: Position,
     pub(crate) place: WorkClass,
+    pub(crate) waits_for: Option<String>,
     /// This build cannot read the event.
     pub(crate) undecodable: bool,
 }
@@ -148,6 +152,8 @@ impl<N: Clone> Fold<N> {
         let change = self.changes.entry(fact.stream_id);
         let before =
             change.or_insert(TimerChange { began: fact.begins, to: To::EarlierCleared(0) });
+        // Who stands in a line has a row at once.
+        before.began &= fact.waits_for.is_none();
         before.to.after(fact, position);
     }
 
@@ -185,8 +191,16 @@ impl To {
         match (fact.due, &*self) {
             (DueTime::At { step, at }, _) => {
                 let StreamFact { tenant_id, place, undecodable, .. } = *fact;
-                *self =
-                    Self::Set(Timer { tenant_id, due_at: at, step, position, place, undecodable });
+                let (due_at, waits_for) = (at, fact.waits_for.clone());
+                *self = Self::Set(Timer {
+                    tenant_id,
+                    due_at,
+                    step,
+                    position,
+                    place,
+                    waits_for,
+                    undecodable,
+                });
             }
             (DueTime::Over, _) => *self = Self::Cleared,
             (DueTime::Settled { step }, Self::Set(timer)) => {

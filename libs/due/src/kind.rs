@@ -26,6 +26,11 @@ pub trait DueKind: Send + Sync + 'static {
     /// read.
     fn place(recorded: &RecordedEvent) -> WorkClass;
 
+    /// For whom a stream waits from its event on, where the event parks it and says so.
+    fn waits_for(_event: &<Self::Stream as Decider>::Event) -> Option<String> {
+        None
+    }
+
     /// What is kept of an event, if anything is.
     fn note(_event: &<Self::Stream as Decider>::Event) -> Option<Self::Note> {
         None

@@ -11,17 +11,20 @@
 mod fold;
 pub mod follow;
 mod kind;
+mod lines;
 mod observe;
 mod parked;
 mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use hatch_eventstore::schema::Schema;
 
 pub use follow::{Halts, Lag};
 pub use kind::{DueKind, DueTime, KeptNote, WorkClass};
+pub use lines::{InLine, LINES, Line, Released, Standing, Turn, in_lines};
 pub use observe::{TimersReport, observe, undecodable};
 pub use parked::Parked;
 pub use store::{DueTimer, Timers};

@@ -51,7 +51,7 @@ const UNSORTED: &str = "
 
 const SORTED: &str = "
     SELECT stream_id, tenant_id, position FROM due.timers
-     WHERE kind = $1 AND lane LIKE '% waiting' AND waits_for <> ''
+     WHERE kind = $1 AND lane LIKE '% waiting' AND waits_for <> '' AND NOT starts_with(waits_for, 'rate:')
        AND ($2::uuid IS NULL OR tenant_id = $2) AND stream_id > $3
      ORDER BY stream_id LIMIT $4";
 
@@ -134,7 +134,7 @@ impl Timers {
         self.parked(UNSORTED, &[&self.kind, &parked, &limit]).await
     }
 
-    /// Parked streams of which somebody has said for whom they wait, by their ids, `limit` at most of those behind
+    /// Parked streams of which somebody has said for whom they wait, but not those in lines ([`LINES`](crate::LINES)), by their ids, `limit` at most of those behind
     /// `after`: a tenant's, or everybody's.
     ///
     /// # Errors

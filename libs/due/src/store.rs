@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
 use hatch_eventstore::values::{integer, natural};
 use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -24,16 +25,16 @@ const BEGIN_ANEW_MAX: Duration = Duration::from_secs(30);
 
 const SET: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, step, position, look_at,
-           lane, priority, undecodable_at, kind)
+           lane, priority, undecodable_at, kind, waits_for)
     SELECT stream_id, tenant_id, due_at, step, position, due_at, lane, priority,
-           CASE WHEN undecodable THEN now() END, $9
+           CASE WHEN undecodable THEN now() END, $9, waits_for
       FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[], $6::text[],
-                  $7::text[], $8::bool[])
-           AS u(stream_id, tenant_id, due_at, step, position, lane, priority, undecodable)
+                  $7::text[], $8::bool[], $10::text[])
+           AS u(stream_id, tenant_id, due_at, step, position, lane, priority, undecodable, waits_for)
     ON CONFLICT (stream_id) DO UPDATE
        SET due_at = EXCLUDED.due_at, step = EXCLUDED.step, position = EXCLUDED.position,
            look_at = EXCLUDED.look_at, looks = 0, not_found = 0,
-           lane = EXCLUDED.lane, priority = EXCLUDED.priority, waits_for = '',
+           lane = EXCLUDED.lane, priority = EXCLUDED.priority, waits_for = EXCLUDED.waits_for,
            undecodable_at = CASE WHEN EXCLUDED.undecodable_at IS NOT NULL
                                  THEN coalesce(t.undecodable_at, EXCLUDED.undecodable_at) END";
 
@@ -118,6 +119,20 @@ pub struct DueTimer {
 }
 
 impl DueTimer {
+    /// Reads what begins with the columns that [`TAKE`] returns.
+    pub(crate) fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            stream_id: row.try_get(0)?,
+            tenant_id: row.try_get(1)?,
+            position: Position(row.try_get(2)?),
+            looks: natural(row.try_get(3)?),
+            not_found: natural(row.try_get(4)?),
+            step: row.try_get::<_, Option<i32>>(5)?.map(natural),
+            undecodable: row.try_get(6)?,
+            taken_at: row.try_get(7)?,
+        })
+    }
+
     /// The timer as one of `step`: what was noted of an earlier one says nothing of it. The timers are some
     /// seconds behind the log, which may have come to another step.
     #[must_use]
@@ -213,19 +228,7 @@ impl Timers {
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, take).await?;
-        let timer = |row: &tokio_postgres::Row| {
-            Ok(DueTimer {
-                stream_id: row.try_get(0)?,
-                tenant_id: row.try_get(1)?,
-                position: Position(row.try_get(2)?),
-                looks: natural(row.try_get(3)?),
-                not_found: natural(row.try_get(4)?),
-                step: row.try_get::<_, Option<i32>>(5)?.map(natural),
-                undecodable: row.try_get(6)?,
-                taken_at: row.try_get(7)?,
-            })
-        };
-        rows.iter().map(timer).collect()
+        rows.iter().map(|row| Ok(DueTimer::read(row)?)).collect()
     }
 
     /// Notes when to look again, unless the log has said something new meanwhile.
@@ -302,8 +305,20 @@ async fn set<N: Clone>(
     let lanes: Vec<_> = timers.iter().map(|(_, timer)| timer.place.lane).collect();
     let priorities: Vec<_> = timers.iter().map(|(_, timer)| timer.place.priority).collect();
     let undecodable: Vec<_> = timers.iter().map(|(_, timer)| timer.undecodable).collect();
-    let parameters: [&(dyn ToSql + Sync); 9] =
-        [&ids, &tenants, &due, &steps, &positions, &lanes, &priorities, &undecodable, &kind];
+    let waits_for = timers.iter().map(|(_, timer)| timer.waits_for.as_deref());
+    let waits_for: Vec<&str> = waits_for.map(Option::unwrap_or_default).collect();
+    let parameters: [&(dyn ToSql + Sync); 10] = [
+        &ids,
+        &tenants,
+        &due,
+        &steps,
+        &positions,
+        &lanes,
+        &priorities,
+        &undecodable,
+        &kind,
+        &waits_for,
+    ];
     transaction.execute(&statement, &parameters).await?;
     Ok(())
 }

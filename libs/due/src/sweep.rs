@@ -13,6 +13,7 @@ use hatch_eventstore::{HeadWatch, LoadError, Loaded, Store, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::{DueKind, DueTimer, Lag, Timers};
 
@@ -57,6 +58,10 @@ pub struct Lane {
     /// The orders in which priorities are taken, one after the other.
     turns: &'static [&'static [&'static str]],
     turn: usize,
+    /// There was more to do at the last look than there was room for.
+    is_behind: bool,
+    /// The last tenant that had its turn.
+    last: Uuid,
     /// One for each stream that may be looked at at a time.
     permits: Arc<Semaphore>,
     find_room: FindRoom,
@@ -86,7 +91,8 @@ impl Lane {
         permits: Arc<Semaphore>,
         find_room: FindRoom,
     ) -> Self {
-        Self { names, turns, turn: 0, permits, find_room }
+        let (is_behind, last) = (false, Uuid::nil());
+        Self { names, turns, turn: 0, is_behind, last, permits, find_room }
     }
 
     /// Permits for as many streams as may be looked at: at least one, for which it waits. And whether there is no room
@@ -109,6 +115,12 @@ impl Lane {
         taken.truncate(roomy.max(BATCH_WITHOUT_ROOM));
         let is_full = roomy < taken.len();
         (taken, is_full)
+    }
+
+    /// Whether each tenant has its turn this time. Where all that is due can be looked at, nobody stands before others.
+    /// Every other time the oldest goes first, so that none waits for ever and nobody's turn leaves room unused.
+    const fn is_tenants_turn(&mut self) -> bool {
+        std::mem::replace(&mut self.is_behind, false)
     }
 
     /// The order in which priorities are taken this time.
@@ -183,10 +195,14 @@ impl<H: Handler> Sweeper<H> {
     async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
         let (permits, is_full) = lane.take().await;
         let limit = permits.len();
-        let priorities = lane.priorities();
+        let (priorities, in_turn) = (lane.priorities(), lane.is_tenants_turn());
         let of = (lane.names.as_slice(), priorities);
         let (hold, now) = (self.lag.0 + HOLD_MARGIN, self.store.environment().now());
-        let due = match self.timers.take(of, limit, hold, now).await {
+        let taken = match in_turn {
+            true => self.timers.take_in_turn(of, &mut lane.last, limit, (hold, now)).await,
+            false => self.timers.take(of, limit, hold, now).await,
+        };
+        let due = match taken {
             Ok(due) => due,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
@@ -194,6 +210,7 @@ impl<H: Handler> Sweeper<H> {
                 return false;
             }
         };
+        lane.is_behind = due.len() == limit && !in_turn;
         let has_more = due.len() == limit && !is_full;
         // Those with room come first.
         for (timer, permit) in due.into_iter().zip(permits) {

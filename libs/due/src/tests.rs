@@ -1,5 +1,6 @@
 //! Timers on a real server, of a tiny kind of streams.
 
+mod lines;
 mod second_kind;
 
 use std::collections::HashSet;
@@ -42,6 +43,7 @@ fn fact(position: i64, stream_id: Uuid, due: DueTime) -> Fact<()> {
         begins: false,
         note: None,
         place: WorkClass { lane: "sms", priority: "normal" },
+        waits_for: None,
         undecodable: false,
     };
     Fact { position: Position(position), epoch: 1, recorded_at: at(0), stream: Some(stream) }

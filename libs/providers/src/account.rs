@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_domain::account_name::AccountName;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, SenderKind};
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, OnDoubt};
+use hatch_domain::{Channel, Environment, OnDoubt};
 use url::Url;
 
 use crate::http_client::check_url;
+use crate::registry::provider;
 use crate::{Adapter, Error, Webhook};
 
 /// Below the public URL: where all webhooks are posted.
@@ -88,11 +89,38 @@ pub struct Limits {
     pub concurrency: Option<u32>,
 }
 
+impl Limits {
+    /// What a rate is, for people.
+    pub const RATE_EXPECTED: &'static str = "a number of 0.001 to 100,000, such as 100 or 0.5";
+    /// What a number of messages or calls is, for people.
+    pub const COUNT_EXPECTED: &'static str = "a whole number of 1 to 1,000,000,000";
+
+    /// Whether it can be a rate.
+    #[must_use]
+    pub fn is_rate(rate: f64) -> bool {
+        (0.001..=100_000.0).contains(&rate)
+    }
+
+    /// Whether it can be a number of messages or calls.
+    #[must_use]
+    pub fn is_count(number: u64) -> bool {
+        (1..=1_000_000_000).contains(&number)
+    }
+}
+
 /// What an installation has beside its accounts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// Where the outside reaches it.
     pub public_url: Url,
+    /// The time, for those that sign with it, or believe what was signed a short time ago.
+    pub clock: Arc<dyn Environment>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
 }
 
 /// Webhooks of one kind that an account's provider posts.
@@ -165,22 +193,76 @@ pub struct Wanted<'a> {
     pub is_test: bool,
 }
 
-impl Account {
-    /// Whether the message may be sent by this account.
+/// By what it is decided whether an account takes a message: the one that there is, or one as it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Its provider.
+    pub provider: &'a str,
+    /// Which messages it takes.
+    pub traffic: Traffic,
+    /// The tenants that it is of.
+    pub tenants: &'a Tenants,
+    /// What it carries.
+    pub channels: &'a [Channel],
+    /// The senders that it sends for; any, where it is empty.
+    pub senders: &'a [Address],
+}
+
+impl Terms<'_> {
+    /// Whether the message may be sent by the account. Nothing else decides that: no test reaches a live account.
     #[must_use]
-    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+    pub fn take(&self, wanted: &Wanted<'_>) -> bool {
         let Wanted { tenant, channel, from, is_test } = *wanted;
         let is_sender = || self.senders.iter().any(|one| one.identity() == from.identity());
         self.traffic.admits(is_test)
             && self.tenants.has(tenant)
             && self.channels.contains(&channel)
+            && self.can_send_from(channel, from)
             && (self.senders.is_empty() || is_sender())
+    }
+
+    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which are
+    /// checked elsewhere. A name carries no files, at no provider.
+    fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
+        if !matches!(channel, Channel::Sms | Channel::Mms) {
+            return true;
+        }
+        let Some(kind) = SenderKind::of(from) else { return false };
+        let is_known = provider(self.provider).is_none_or(|of| of.sender_kinds().contains(&kind));
+        is_known && (channel == Channel::Sms || kind != SenderKind::Alphanumeric)
+    }
+}
+
+impl Account {
+    /// Whether the message may be sent by this account.
+    #[must_use]
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        self.terms().take(wanted)
+    }
+
+    /// What decides whether it takes a message.
+    fn terms(&self) -> Terms<'_> {
+        let Self { provider, traffic, tenants, channels, senders, .. } = self;
+        Terms { provider, traffic: *traffic, tenants, channels, senders }
+    }
+
+    /// Whether its provider sends by the channel from a sender of this kind.
+    #[must_use]
+    pub fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
+        self.terms().can_send_from(channel, from)
     }
 
     /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.
     #[must_use]
     pub fn key(&self) -> (&'static str, &str) {
         (self.provider, &self.account)
+    }
+
+    /// What becomes of a doubt about an attempt by this account: `asked` for its message, or else what the account says
+    /// itself, or else what is `set` for it.
+    #[must_use]
+    pub fn policy_for(&self, asked: Option<OnDoubt>, set: Option<OnDoubt>) -> OnDoubt {
+        OnDoubt::of(asked, self.on_doubt.or(set), self.adapter.can_look_up())
     }
 
     /// The hook whose path ends so.

@@ -31,6 +31,12 @@ pub trait Adapter: Send + Sync {
         false
     }
 
+    /// How long after an attempt [`look_up`](Self::look_up) can say for sure that the provider has nothing of it. Before
+    /// that, it may be inconclusive where nothing is there yet.
+    fn conclusive_after(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Asks the provider for messages that an attempt in doubt may have sent. Changes nothing there.
     fn look_up<'a>(&'a self, _asked: &'a LookUp) -> BoxFuture<'a, LookedUp> {
         Box::pin(async {

@@ -14,6 +14,7 @@ use http::status::StatusCode;
 use reqwest::{Client, ClientBuilder, RequestBuilder, redirect, retry};
 use url::Url;
 
+use crate::exchange::{Noted, TimedConnections};
 use crate::shortage::SystemNames;
 use crate::{Error, Lack};
 
@@ -69,16 +70,27 @@ pub(crate) fn client(connect_timeout: Duration, timeout: Duration) -> Result<Cli
     client_builder(timeout)
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(IDLE)
+        .connector_layer(TimedConnections)
         .build()
         .map_err(Error::Client)
 }
 
 /// Makes the one exchange, and reads `answer_bytes_max` of the answer's body at most.
 pub(crate) async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -> Exchange {
-    let mut response = match request.send().await {
-        Ok(response) => response,
+    let (client, request) = request.build_split();
+    let request = match request {
+        Ok(request) => request,
         Err(error) => return without_answer(&error),
     };
+    let noted = Noted::begin(&request);
+    let mut response = match client.execute(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            noted.end(None);
+            return without_answer(&error);
+        }
+    };
+    noted.answered();
     let status = response.status();
     let headers = response.headers().clone();
     let mut body = BytesMut::new();
@@ -94,7 +106,9 @@ pub(crate) async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -
             }
         }
     }
-    Exchange::Answered(HttpAnswer { status, headers, body: body.freeze() })
+    let answer = HttpAnswer { status, headers, body: body.freeze() };
+    noted.end(Some(&answer));
+    Exchange::Answered(answer)
 }
 
 /// Sorts a failure by whether a byte of the request can have been written. The details name the
@@ -161,6 +175,11 @@ impl HttpAnswer {
     /// A header's text without the space around it.
     pub(crate) fn text(&self, header: HeaderName) -> Option<&str> {
         self.headers.get(header)?.to_str().ok().map(str::trim)
+    }
+
+    /// The wait until a time that the answer tells in another way, by its own clock and bounded as above.
+    pub(crate) fn wait_until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {
+        Some(self.until(time)?.min(RETRY_AFTER_MAX))
     }
 
     fn until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {

@@ -6,7 +6,7 @@
 //! provider as a [`Correlation`] and comes back.
 //!
 //! An [`Account`] has both, and what the settings say of it beside that. [`Accounts`] are those that there are now, and
-//! the one place where it is chosen by which of them a message goes.
+//! [`Routes`] say which of them carry which messages.
 //!
 //! To add a provider, write a folder beside the others with the same files: `settings` (what an
 //! operator configures), `wire` (the provider's own types and error codes), `adapter`, `webhook`,
@@ -16,10 +16,15 @@ mod account;
 mod accounts;
 mod adapter;
 mod correlation;
+pub mod exchange;
 pub mod generic;
 mod http_client;
+mod mail;
+pub mod mailgun;
+mod pools;
 mod posted;
 mod registry;
+mod routes;
 mod secret;
 pub mod sendgrid;
 mod shortage;
@@ -27,25 +32,30 @@ mod shortage;
 mod stub;
 mod trouble;
 pub mod twilio;
+pub mod vonage;
 mod webhook;
 
 pub use account::{
-    Account, Common, Context, Hook, Limits, Tenants, Wanted, is_of_this_machine, webhook_path,
+    Account, Common, Context, Hook, Limits, Tenants, Terms, Wanted, is_of_this_machine,
+    webhook_path,
 };
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
+pub use mail::class_of_status;
+pub use pools::Pools;
 pub use posted::Posted;
 pub use registry::{
     PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
     setting_schema,
 };
+pub use routes::{AccountHealth, RouteQuestion, Routes, route, route_among};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, Received, ReportedOutcome,
+    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, Received, ReportedOutcome,
     Suppression, Verified, Webhook, WebhookRefusal,
 };
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
@@ -11,12 +12,15 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::account::{Account, Common, Context};
+use crate::mail::DEFAULT_SUBJECT;
+use crate::mailgun::Mailgun;
 use crate::sendgrid::SendGrid;
 use crate::twilio::Twilio;
+use crate::vonage::Vonage;
 use crate::{Error, Posted};
 
 /// Every provider that has accounts.
-pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio];
+pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio, &Vonage, &Mailgun];
 
 /// A company that carries messages, as far as its accounts are concerned.
 pub trait Provider: Send + Sync {
@@ -28,6 +32,11 @@ pub trait Provider: Send + Sync {
 
     /// What its accounts can carry.
     fn channels(&self) -> &'static [Channel];
+
+    /// From what its accounts can send text messages.
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &[SenderKind::Number]
+    }
 
     /// The keys of its settings that are secret.
     fn secrets(&self) -> &'static [&'static str];
@@ -84,7 +93,7 @@ pub(crate) fn of_development<const N: usize>(
 /// The subject of a mail that has none, where no account has another.
 #[must_use]
 pub fn default_subject() -> &'static str {
-    PROVIDERS.iter().find_map(|provider| provider.default_subject()).unwrap_or("(no subject)")
+    PROVIDERS.iter().find_map(|provider| provider.default_subject()).unwrap_or(DEFAULT_SUBJECT)
 }
 
 /// The provider of that name.
@@ -187,12 +196,18 @@ fn worded(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::stub::Fixed;
 
     fn context() -> Context {
-        Context { public_url: "https://hatch.example.com".parse().expect("a URL") }
+        Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(Fixed::default()),
+        }
     }
 
     fn made(name: &str, provider: &str, settings: Value) -> Result<Account, Error> {
@@ -257,6 +272,20 @@ mod tests {
                 let name = "a".parse().expect("a name");
                 let made = of.account(&name, common, settings, &context());
                 assert_eq!(made.is_ok(), good, "{base_url} {traffic:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn accounts_of_development_have_keys_that_there_are_and_are_at_the_simulator() {
+        let simulator = "http://127.0.0.1:8089".parse().expect("a URL");
+        for provider in PROVIDERS {
+            for (name, set) in provider.development(&simulator, Path::new("files")) {
+                let mut set = set.as_object().cloned().expect("settings");
+                assert_eq!(set["base_url"], "http://127.0.0.1:8089", "{name}");
+                set.retain(|key, _| !key.ends_with("_file"));
+                let faults = faults(&set, provider.schema());
+                assert!(faults.is_empty(), "{name}: {faults:?}");
             }
         }
     }

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract;
+use chrono::{DateTime, Utc};
+use hatch_domain::{Environment, Wait};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
 
 /// A request that a server has seen.
 #[derive(Clone)]
@@ -163,4 +167,30 @@ async fn listen() -> (TcpListener, String) {
     let listener = listener.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     (listener, url)
+}
+
+/// A clock that stands still, and ids that are one id.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Fixed(pub(crate) DateTime<Utc>);
+
+impl Environment for Fixed {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> Wait<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn new_id(&self) -> Uuid {
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)
+    }
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
 }

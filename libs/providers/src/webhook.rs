@@ -44,6 +44,12 @@ pub trait Webhook: Send + Sync {
     /// cannot, no more than the beginning of the body is read.
     fn may_be_signed(&self, headers: &HeaderMap) -> bool;
 
+    /// What may be used once only, where the signature does not cover what the request says: whoever has seen one request
+    /// could else have it say something else. A repeat says the same.
+    fn once(&self, _request: &Verified<'_>) -> Option<Once> {
+        None
+    }
+
     /// Says what a request means, in the order in which it says so.
     ///
     /// # Errors
@@ -119,6 +125,17 @@ impl<'r> Verified<'r> {
     }
 }
 
+/// A signature that is good for one thing that a request says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// What the signature has for no other request.
+    pub token: String,
+    /// When it was made, in seconds since 1970, as it says itself.
+    pub signed_at: i64,
+    /// A SHA-256 of what the request says: the same for a repeat, however it is written.
+    pub said: [u8; 32],
+}
+
 /// Why a request is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookRefusal {
@@ -137,6 +154,12 @@ pub enum WebhookRefusal {
     /// It has more fields than any request of the provider, and none of them was looked at.
     #[error("check a form of more than 1,000 fields")]
     TooManyFields,
+    /// Its signature is older than any repeat of a provider's, or is of a time that is not yet.
+    #[error("believe a signature of another time")]
+    Stale,
+    /// Its signature has been used for a request that said something else.
+    #[error("believe a signature that was used for another request")]
+    Used,
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,

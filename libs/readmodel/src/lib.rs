@@ -23,6 +23,7 @@ mod migrations;
 mod projections;
 mod query;
 mod raw_mails;
+mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -41,21 +42,25 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::configuration::{
-    AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
+    AccountInfo, KeyInfo, LastUse, MemberInfo, PoolInfo, PoolSenderInfo, RouteAccount, RouteInfo,
+    Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
-    Conversation, ConversationAmong, ConversationFilter, Message, MessageFilter, NamedMail,
-    Recipient, SentAs, TailMessage, Timeline,
+    Conversation, ConversationAmong, ConversationFilter, DoubtFilter, Message, MessageFilter,
+    MessageInDoubt, NamedMail, Recipient, SentAs, TailMessage, Timeline, UsedAccount,
 };
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, audit, configuration, consent, messages, schemas};
 pub use query::{
-    AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedRequest,
-    LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
-    QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent, WebhookFilter,
-    WebhookOutcome,
+    AttemptDetails, AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List,
+    LoggedRequest, LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState,
+    ProjectionStatus, QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent,
+    WebhookFilter, WebhookOutcome,
 };
 pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
+pub use tasks::{
+    Begun, LeasedTask, NewTask, TASK_ERRORS_MAX, TASKS_OPEN_MAX, Task, TaskError, TaskStatus,
+};
 pub use trail::{AnsweredRequest, Audited, TrailKind, TrailPartition};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

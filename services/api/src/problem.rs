@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::{Channel, DecodeError};
 use hatch_telemetry::chain::Chain;
@@ -188,6 +189,24 @@ impl Problem {
         let of = from.map_or_else(String::new, |from| format!(" from {from}"));
         let detail =
             format!("no configured account carries {what}{channel}{of}: nothing was recorded");
+        Self::of(&catalogue::NO_ACCOUNT, detail)
+    }
+
+    /// A route decides about such messages, and none of its accounts carries this one.
+    pub(crate) fn no_account_of_route(channel: Channel) -> Self {
+        let detail = format!(
+            "a route decides about this {}, and no account that it names carries it: nothing was recorded",
+            channel.as_str()
+        );
+        Self::of(&catalogue::NO_ACCOUNT, detail)
+    }
+
+    /// The account that the request names is none of the tenant's, or does not carry the message.
+    pub(crate) fn account_unfit(name: &AccountName, channel: Channel) -> Self {
+        let detail = format!(
+            "account: the tenant has no account {name} that carries {} for this sender: nothing was recorded",
+            channel.as_str()
+        );
         Self::of(&catalogue::NO_ACCOUNT, detail)
     }
 

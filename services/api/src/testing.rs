@@ -16,8 +16,15 @@ use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::carrier::command::CarrierCommand;
+use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::{
+    AttemptOutcome, MessageCommand, RecordOutcome, ResolveDoubt, StartAttempt,
+};
+use hatch_domain::message::event::Resolution;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
@@ -28,7 +35,9 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Pools, Routes, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -38,10 +47,11 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::commands::{Commands, Conversations};
+use crate::commands::{Commands, Conversations, PoolSenders};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
-use crate::queries::Queries;
+use crate::planning::{Planning, route_table};
+use crate::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -60,7 +70,7 @@ const TEMPLATE: Template = Template {
     name: "api",
     schemas: || {
         let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
-        read.chain([hatch_directory::SCHEMA]).collect()
+        read.chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA, hatch_directory::SCHEMA]).collect()
     },
     sql: "",
 };
@@ -75,6 +85,9 @@ pub(crate) struct Api {
     store: Store,
     directory: Directory,
     accounts: Accounts,
+    /// The pools of senders that there are: a test sets them.
+    pub(crate) pools: Pools,
+    routes: Routes,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -119,12 +132,30 @@ impl Api {
         let log = Log::new(pool.clone());
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let read_model = ReadModel::of(pool.clone(), PROJECTIONS);
+        let (directory, following) = Directory::start(
+            pool.clone(),
+            log.clone(),
+            head.clone(),
+            Arc::new(clock.clone()),
+            shutdown.clone(),
+        );
+        tokio::spawn(following);
         let queries = Queries {
             read_position: ReadPosition::new(read_model.clone()),
             read_model,
             log: log.clone(),
             head: head.clone(),
+            doubts: Arc::new(DoubtRules {
+                accounts: vault.accounts.clone(),
+                ..DoubtRules::default()
+            }),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
+            carriers: Carriers {
+                accounts: vault.accounts.clone(),
+                routes: Routes::default(),
+                directory: directory.clone(),
+                figures: Arc::new(NoFigures),
+            },
         };
         let limits = Limits::default();
         let live = Live {
@@ -135,14 +166,6 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let (directory, following) = Directory::start(
-            pool.clone(),
-            queries.log.clone(),
-            queries.head.clone(),
-            Arc::new(clock.clone()),
-            shutdown.clone(),
-        );
-        tokio::spawn(following);
         let (sessions, looking) =
             Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
         tokio::spawn(looking);
@@ -156,10 +179,20 @@ impl Api {
             "http://localhost".to_owned(),
         );
         let accounts = vault.accounts.clone();
-        let commands = commands(store.clone(), &queries, vault);
+        let pools = Pools::default();
+        let senders = PoolSenders::new(pools.clone(), directory.clone());
+        let routes = Routes::default();
+        let planning = Planning {
+            accounts: accounts.clone(),
+            routes: routes.clone(),
+            directory: directory.clone(),
+            log: queries.log.clone(),
+            is_balanced: true,
+        };
+        let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
-        Self { app, clock, store, directory, accounts, _running, database }
+        Self { app, clock, store, directory, accounts, pools, routes, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -257,9 +290,59 @@ impl Api {
         self.accounts.replace(made.collect());
     }
 
+    /// From now on there are accounts of these names, each of which carries these channels for these tenants, and no
+    /// others.
+    pub(crate) fn name_accounts(&self, named: &[(&str, Tenants)], channels: &[Channel]) {
+        let made = named.iter().map(|(name, tenants)| Account {
+            name: name.parse().expect("a name"),
+            account: (*name).to_owned(),
+            tenants: tenants.clone(),
+            channels: channels.to_vec(),
+            ..account()
+        });
+        self.accounts.replace(made.collect());
+    }
+
+    /// Has the process work by the routes that the log has by now, as its worker does.
+    pub(crate) fn join_routes(&self) {
+        self.routes.replace(route_table(&[], self.directory.routes()));
+    }
+
+    /// Tells of an account what the fleet is to know.
+    pub(crate) async fn tell_of_account(&self, name: &str, command: &CarrierCommand) {
+        let id = carrier_id("nobody", name, self.clock.now());
+        self.execute::<Carrier>(TenantId::DEFAULT, id.0, command).await;
+    }
+
     /// Changes a key. The change holds from now on.
     pub(crate) async fn change_key(&self, key: &TestKey, command: &ApiKeyCommand) {
         self.execute::<ApiKey>(key.tenant, api_key_id(&key.id).0, command).await;
+    }
+
+    /// Changes a message as a dispatcher does, or a provider.
+    pub(crate) async fn change_message(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        command: &MessageCommand,
+    ) {
+        self.execute::<Message>(tenant, id, command).await;
+    }
+
+    /// The log.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// What reads the tables.
+    pub(crate) fn read_model(&self) -> ReadModel {
+        ReadModel::of(pool(&self.database.config(), 4, PATIENCE), PROJECTIONS)
+    }
+
+    /// Writes to tables that are beside the log.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let client = pool(&self.database.config(), 1, PATIENCE).get().await.expect("a connection");
+        client.batch_execute(statement).await.expect("a statement");
     }
 
     /// Creates or changes a tenant. The change holds from now on.
@@ -387,22 +470,62 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
+fn commands(
+    store: Store,
+    queries: &Queries,
+    (planning, vault): (Planning, Vault),
+    senders: PoolSenders,
+) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
         accounts: vault.accounts.clone(),
+        planning,
         vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
             waiting: Arc::clone(&queries.waiting),
         },
+        senders,
         default_sms_sender: Address::phone(SENDER).ok(),
         default_email_sender: Address::email(MAILBOX).ok().map(Mailbox::from),
         default_subject: "(no subject)".to_owned(),
         mail_host: "127.0.0.1".to_owned(),
     }
+}
+
+/// A message of the tenant whose first attempt got no answer.
+pub(crate) async fn in_doubt(api: &Api, tenant: TenantId) -> Uuid {
+    let (now, id) = (api.clock.now(), api.store.environment().new_id());
+    let token = api.store.environment().new_id();
+    let lease_until = now + TimeDelta::seconds(60);
+    let start = StartAttempt {
+        provider: "nobody".to_owned(),
+        account: "nobody".to_owned(),
+        choice: None,
+        token,
+        call_before: lease_until,
+        lease_until,
+        at: now,
+    };
+    let outcome = AttemptOutcome::Unknown { detail: "no answer in time".to_owned() };
+    let record = RecordOutcome { attempt: 1, token, outcome, at: now };
+    for command in [
+        MessageCommand::Request(Arc::new(hatch_domain::testing::request(now))),
+        MessageCommand::StartAttempt(start),
+        MessageCommand::RecordOutcome(record),
+    ] {
+        api.change_message(tenant, id, &command).await;
+    }
+    id
+}
+
+/// Says of a message of the default tenant what its attempt was.
+pub(crate) async fn resolved(api: &Api, id: Uuid, resolution: Resolution) {
+    let (reason, at) = ("asked their support".to_owned(), api.clock.now());
+    let command = MessageCommand::ResolveDoubt(ResolveDoubt { resolution, reason, at });
+    api.change_message(TenantId::DEFAULT, id, &command).await;
 }
 
 /// An account by which everything can be sent, and nothing is.
@@ -437,13 +560,29 @@ impl Adapter for Nobody {
     }
 }
 
+/// Nothing runs that reports accounts.
+struct NoFigures;
+
+impl AccountFigures for NoFigures {
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn used_today(&self, _: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+}
+
 /// One with a master key that everybody knows.
 fn vault() -> Vault {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
     Vault {
         keyring: Keyring::new(Some(key), None),
         accounts: Accounts::new(vec![account()]),
-        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        context: Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(SystemEnvironment),
+        },
         http_timeout_max: Duration::from_secs(20),
     }
 }

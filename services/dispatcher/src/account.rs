@@ -1,21 +1,26 @@
-//! The accounts of a dispatcher: by which of them a message goes, and who carries a channel.
+//! The accounts of a dispatcher: what each has for attempts, and who carries a channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hatch_domain::Channel;
-use hatch_providers::{Account, Tenants, Wanted, chosen};
+use hatch_domain::account_name::AccountName;
+use hatch_domain::message::{Message, Tried};
+use hatch_domain::{Channel, OnDoubt, Priority};
+use hatch_providers::{Account, Tenants, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use crate::choose::kept;
 use crate::due::DoubtPolicy;
 use crate::health::{Health, KnownAccounts};
 use crate::{Config, LEASE_MARGIN};
 
-/// How long an attempt waits for room at its account before its message is parked.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
+/// Between the accounts of which a message waits for any, as the timers have it. No name has it.
+const OR: char = '\u{1f}';
+
+/// Accounts of which a message waits for any, at most.
+const ANY_MAX: usize = 8;
 
 /// Look-ups of an account under way at a time. A provider that is slow answers none of very many in time.
 const ASKED_AT_ONCE: usize = 16;
@@ -25,13 +30,14 @@ const ASKED_AT_ONCE: usize = 16;
 #[derive(Clone)]
 pub(crate) struct SendingAccount {
     of: Arc<Account>,
-    /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
-    /// otherwise wait.
+    /// What is set to become of attempts in doubt, where the account does not say so itself.
     in_doubt: Option<DoubtPolicy>,
     /// What is known of it.
     pub(crate) health: Arc<Health>,
     /// One for each attempt that may be under way at a time.
     pub(crate) room: Arc<Semaphore>,
+    /// How many those are.
+    room_max: usize,
     /// One for each look-up that may be.
     pub(crate) asked: Arc<Semaphore>,
     /// How the timers of messages call it that wait for it.
@@ -53,20 +59,22 @@ impl AsRef<Account> for SendingAccount {
 }
 
 impl SendingAccount {
-    pub(crate) fn doubt_policy(&self) -> DoubtPolicy {
-        let can_look_up = self.adapter.can_look_up();
-        match self.in_doubt {
-            Some(DoubtPolicy::LookUp) if !can_look_up => DoubtPolicy::Wait,
-            Some(policy) => policy,
-            None if can_look_up => DoubtPolicy::LookUp,
-            None => DoubtPolicy::Wait,
-        }
+    /// What becomes of a doubt of a message for which that is asked.
+    pub(crate) fn doubt_policy(&self, asked: Option<OnDoubt>) -> DoubtPolicy {
+        self.of.policy_for(asked, self.in_doubt.map(OnDoubt::from)).into()
     }
 
-    /// Room for one attempt; none when there is none soon.
-    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = self.room.clone().acquire_owned();
-        tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
+    /// For how many attempts of that priority there is room now.
+    pub(crate) fn free(&self, priority: Priority) -> usize {
+        self.room.available_permits().saturating_sub(kept(self.room_max, priority))
+    }
+
+    /// Room for one attempt of that priority, if there is any now.
+    pub(crate) fn room_now(&self, priority: Priority) -> Option<OwnedSemaphorePermit> {
+        if self.free(priority) == 0 {
+            return None;
+        }
+        self.room.clone().try_acquire_owned().ok()
     }
 
     /// Whether the same messages go by it.
@@ -116,6 +124,7 @@ impl Carriers {
                 in_doubt: policy_of(account, in_doubt),
                 health: known.of(provider, called),
                 room: same.map_or_else(room, |same| same.room.clone()),
+                room_max: config.account_concurrency_max,
                 asked: same.map_or_else(asked, |same| same.asked.clone()),
                 waited_for: format!("{provider}/{called}").into(),
                 of: Arc::clone(account),
@@ -134,9 +143,26 @@ impl Carriers {
         self.accounts.iter().any(is_it)
     }
 
-    /// The account by which a message is sent.
-    pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Option<&SendingAccount> {
-        chosen(&self.accounts, wanted)
+    /// All of them, in the order of their names.
+    pub(crate) fn accounts(&self) -> &[SendingAccount] {
+        &self.accounts
+    }
+
+    /// The account that hatch calls so.
+    pub(crate) fn named(&self, name: &AccountName) -> Option<&SendingAccount> {
+        let place = self.accounts.binary_search_by(|account| account.name.cmp(name)).ok()?;
+        self.accounts.get(place)
+    }
+
+    /// The accounts by which attempts of the present round surely did not send the message. What a claim does not name, is
+    /// known by its key.
+    pub(crate) fn tried(&self, message: &Message) -> Vec<AccountName> {
+        let name = |tried: Tried<'_>| {
+            let key = (tried.provider, tried.account);
+            let by_key = || self.accounts.iter().find(|one| one.key() == key);
+            tried.name.cloned().or_else(|| Some(by_key()?.name.clone()))
+        };
+        message.tried().filter_map(name).collect()
     }
 
     /// The account by which an attempt was made of a message of this kind, that is known by `key`: never another tenant's.
@@ -170,10 +196,10 @@ impl Carriers {
         all.next().is_none().then(|| only.room.clone())
     }
 
-    /// What is known of the account that timers call so.
-    pub(crate) fn waited_for(&self, called: &str) -> Option<&Health> {
-        let found = self.accounts.iter().find(|account| *account.waited_for == *called);
-        found.map(|account| &*account.health)
+    /// What is known of the accounts that timers call so, of which a message waits for any.
+    pub(crate) fn waited_for(&self, called: &str) -> Vec<&Health> {
+        let find = |one: &str| self.accounts.iter().find(|account| *account.waited_for == *one);
+        called.split(OR).filter_map(find).map(|account| &*account.health).collect()
     }
 
     /// The tenants whose messages may go by other accounts than by those `before`; none where they may be anybody's.
@@ -192,6 +218,12 @@ impl Carriers {
         }
         Some(rerouted.into_iter().collect())
     }
+}
+
+/// How timers call the accounts of which a message waits for any.
+pub(crate) fn any_of(accounts: &[SendingAccount]) -> String {
+    let all: BTreeSet<&str> = accounts.iter().map(|account| &*account.waited_for).collect();
+    all.into_iter().take(ANY_MAX).collect::<Vec<_>>().join(&OR.to_string())
 }
 
 fn ends_in_time(account: &Account, config: &Config) -> bool {

@@ -1,4 +1,4 @@
-//! One attempt: claim, acknowledge, call before the deadline, record the outcome.
+//! One attempt: choose an account that has room, claim, acknowledge, call before the deadline, record the outcome.
 //!
 //! The provider is called only by the claimant whose token stands in the committed claim, and only
 //! before a deadline counted from before the claim: PostgreSQL is asked. Everything else may be
@@ -19,14 +19,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::Dispatcher;
-use crate::account::SendingAccount;
-use crate::claim::Claiming;
-use crate::due::{after, expired_round};
-use crate::health::Pass;
+use crate::choose::{Chosen, Means, Sought};
+use crate::claim::{By, Claiming};
+use crate::due::expired_round;
 use crate::progress::Taken;
-
-/// For how long a message is parked for which its account has no room: at least, at most.
-const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+use crate::slot::Slot;
 
 /// A message that is to be sent, as far as this process knows it.
 pub(crate) struct PendingMessage {
@@ -38,14 +35,6 @@ pub(crate) struct PendingMessage {
     pub(crate) traceparent: Option<String>,
     pub(crate) message: Message,
     pub(crate) version: i64,
-}
-
-/// What an attempt is made with.
-struct Means<'a> {
-    account: &'a SendingAccount,
-    /// The account's, if it was found already.
-    room: Option<OwnedSemaphorePermit>,
-    pass: Pass,
 }
 
 /// What is left to do after an attempt.
@@ -92,12 +81,14 @@ impl PendingMessage {
 impl Dispatcher {
     /// Claims and makes one attempt, or lets the message fail when it is too late for one. `taken`
     /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
-    /// claim. `room` is the account's, if it was found already.
+    /// claim. `room` is an account's, if it was found already. `slot` is held for the claim, and left to others during the
+    /// call.
     pub(crate) async fn attempt(
         &self,
         pending: PendingMessage,
         taken: Option<Taken>,
         room: Option<OwnedSemaphorePermit>,
+        slot: &mut Slot,
     ) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         // The sweeper comes back to it when the fence is lifted.
@@ -121,17 +112,20 @@ impl Dispatcher {
             }
             return next;
         }
-        let account = self.account_for(pending.tenant_id, &request);
-        let pass = account.as_ref().and_then(|account| account.health.admit());
-        let (Some(account), Some(pass)) = (&account, pass) else {
-            return self.wait_for_account(pending, taken, account.as_ref()).await;
+        let means = match self.choose_account(Sought::of(&pending, &request), room, slot).await {
+            Chosen::Means(means) => means,
+            Chosen::Busy(account, busy) => {
+                return self.park_for_rate(pending, taken, &account, busy).await;
+            }
+            Chosen::Waits(accounts) => {
+                return self.wait_for_account(pending, taken, &accounts).await;
+            }
         };
         let _under_way = self.dependencies.stats.under_way.hold();
-        let (message_id, provider) = (pending.message_id, account.provider);
+        let (message_id, provider) = (pending.message_id, means.account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
         let traceparent = pending.traceparent.clone();
-        let means = Means { account, room, pass };
-        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, means));
+        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, *means, slot));
         trace::within(span, traceparent.as_deref(), attempted).await
     }
 
@@ -140,16 +134,11 @@ impl Dispatcher {
         mut pending: PendingMessage,
         taken: Option<Taken>,
         request: &MessageRequested,
-        Means { account, room, pass }: Means<'_>,
+        Means { account, choice, room, pass, mut allowance }: Means,
+        slot: &mut Slot,
     ) -> Next {
-        let room = match room {
-            Some(room) => Some(room),
-            None => account.permit().await,
-        };
-        let Some(_room) = room else {
-            return self.park(pending, taken).await;
-        };
-        let (claiming, unmet) = self.claim_if_allowed(&mut pending, request, account).await;
+        let by = By { account: &account, choice: &choice };
+        let (claiming, unmet) = self.claim_if_allowed(&mut pending, request, by).await;
         if let Some(taken) = taken.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             taken.ack().await;
         }
@@ -162,21 +151,14 @@ impl Dispatcher {
             // The sweeper comes back to what is still to be attempted.
             Claiming::NotOurs | Claiming::GuardMoved | Claiming::Unknown => return Next::Done,
         };
-        let outcome = self.call(&pending, request, (account, pass), &claim).await;
-        self.learn(&pending, request, account, &outcome).await;
-        self.record(pending, &claim, outcome).await
-    }
-    /// Lets a message wait in the log for which its account has no room now.
-    async fn park(&self, pending: PendingMessage, taken: Option<Taken>) -> Next {
-        let environment = self.dependencies.store.environment();
-        let (at, chance) = (environment.now(), environment.chance());
-        let wait = PARKED.0 + (PARKED.1 - PARKED.0).mul_f64(chance);
-        let (reason, until) = ("rate".to_owned(), after(at, wait));
-        let next = self.change(pending, MessageCommand::Defer { reason, until, at }).await;
-        // It waits on: the queue has not come further.
-        if let Some(taken) = taken {
-            taken.delivery.ack().await;
-        }
+        // However slow its provider is, it keeps nobody else from his turn.
+        slot.release();
+        allowance.spent();
+        let outcome = self.call(&pending, request, (&account, pass), &claim).await;
+        drop(allowance);
+        self.learn(&pending, request, &account, &outcome).await;
+        let next = self.record(pending, &claim, outcome).await;
+        drop(room);
         next
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use hatch_domain::message::command::AttemptOutcome;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::time;
-use hatch_providers::Outcome;
+use hatch_providers::{Outcome, exchange};
 use hatch_telemetry::{span, trace};
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -13,10 +13,12 @@ use tracing::field::Empty;
 use crate::Dispatcher;
 use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
+use crate::choose::{Another, Sought};
 use crate::claim::Claim;
 use crate::health::Pass;
 use crate::outcome::LOG_WAIT;
 use crate::precondition::Refused;
+use crate::retry::fails_over;
 use crate::stats::ABANDONED;
 
 impl Dispatcher {
@@ -42,8 +44,11 @@ impl Dispatcher {
         let (attempt, called) = (claim.attempt, Instant::now());
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
         outbound.traceparent = span.in_scope(trace::current);
-        let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
-        pass.called(&outcome, environment.now(), self.config.account_backoff);
+        let called_at = environment.now();
+        let sending = account.adapter.send(&outbound).instrument(span.clone());
+        let (outcome, exchanged) = exchange::recording(sending).await;
+        self.keep_attempt(pending, attempt, called_at, exchanged);
+        pass.called(&outcome, environment.now(), self.rules());
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());
         stats.attempts.of(&(provider, outcome.name())).increment();
         span.record("outcome", outcome.name());
@@ -52,7 +57,44 @@ impl Dispatcher {
             _ => stats.shortage.called(),
         }
         let expires_at = self.expires_at(&pending.message);
-        self.config.retry.judge(in_round, outcome, (environment.now(), expires_at), chance)
+        let another = self.another_for(pending, request, account, &outcome);
+        let times = (environment.now(), expires_at);
+        let judged = self.config.retry.judge(in_round, outcome, times, (chance, &another));
+        self.count_failover(account, &another, &judged);
+        judged
+    }
+
+    /// The account by which the message may go instead, where that is asked for.
+    fn another_for(
+        &self,
+        pending: &PendingMessage,
+        request: &MessageRequested,
+        account: &SendingAccount,
+        outcome: &Outcome,
+    ) -> Another {
+        match outcome {
+            Outcome::Accepted { .. } | Outcome::Unknown { .. } | Outcome::Shortage(_) => {
+                Another::Nobody
+            }
+            Outcome::Refused { .. }
+            | Outcome::Account { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Unavailable { .. } => self.another(Sought::of(pending, request), account),
+        }
+    }
+
+    /// Counts a message that goes by another account at once.
+    fn count_failover(&self, from: &SendingAccount, another: &Another, judged: &AttemptOutcome) {
+        let Another::Now(to) = another else { return };
+        let class = match judged {
+            AttemptOutcome::AccountRefused { error, expires_at: None, .. } => error.class,
+            AttemptOutcome::NotSent { error, retry_at: Some(_) } if fails_over(error) => {
+                error.class
+            }
+            _ => return,
+        };
+        let failover = (from.name.clone(), to.clone(), class.as_str());
+        self.dependencies.stats.failovers.of(&failover).increment();
     }
 
     /// Whether it is too late for the call, by what PostgreSQL says the time is now. While it does not
@@ -68,7 +110,7 @@ impl Dispatcher {
         true
     }
 
-    /// Tells the precondition why a provider did not send.
+    /// Counts what became of an attempt, and tells the precondition why a provider did not send.
     pub(crate) async fn learn(
         &self,
         pending: &PendingMessage,
@@ -76,6 +118,7 @@ impl Dispatcher {
         account: &SendingAccount,
         outcome: &AttemptOutcome,
     ) {
+        self.count(account, request, outcome);
         let Some(precondition) = &self.dependencies.precondition else { return };
         let AttemptOutcome::NotSent { error, .. } = outcome else { return };
         let refused = Refused {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::AccountChoice;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, MessageRejection, StartAttempt};
 use hatch_domain::message::event::MessageRequested;
@@ -30,6 +31,13 @@ pub(crate) struct Claim {
     pub(crate) call_before: DateTime<Utc>,
 }
 
+/// By which account an attempt is made, and why by that.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub(crate) account: &'a SendingAccount,
+    pub(crate) choice: &'a AccountChoice,
+}
+
 /// How a try to claim ended.
 pub(crate) enum Claiming {
     Ours(Claim),
@@ -51,7 +59,7 @@ impl Dispatcher {
         &self,
         pending: &mut PendingMessage,
         request: &MessageRequested,
-        account: &SendingAccount,
+        by: By<'_>,
     ) -> (Claiming, Option<MessageCommand>) {
         let precondition = self.dependencies.precondition.as_ref();
         let tenant_id = pending.tenant_id;
@@ -61,7 +69,7 @@ impl Dispatcher {
         };
         for _ in 0..GUARD_MOVES_MAX {
             let claiming = match &guards {
-                Some(guards) => self.claim(pending, account, guards).await,
+                Some(guards) => self.claim(pending, by, guards).await,
                 None => Claiming::GuardMoved,
             };
             let (Claiming::GuardMoved, Some(precondition)) = (&claiming, precondition) else {
@@ -83,21 +91,16 @@ impl Dispatcher {
 
     /// Appends the claim, on the version that is known without reading. When the log does not
     /// answer, the claim may have been committed all the same: the stream tells, by the token.
-    async fn claim(
-        &self,
-        pending: &mut PendingMessage,
-        account: &SendingAccount,
-        guards: &[Guard],
-    ) -> Claiming {
+    async fn claim(&self, pending: &mut PendingMessage, by: By<'_>, guards: &[Guard]) -> Claiming {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
-        let start_within = self.config.start_within(account.http_timeout);
+        let start_within = self.config.start_within(by.account.http_timeout);
         let (deadline, call_before) =
             (self.uptime() + start_within, after(self.now(), start_within));
         let mut known = Some((pending.message.clone(), pending.version));
         let mut unanswered = false;
         while self.uptime() < deadline {
-            let command = self.start_attempt(account, token, store.environment().now());
+            let command = self.start_attempt(by, token, store.environment().now());
             let execute = execution(pending, &command, known).guards(guards.to_vec());
             match self.sending.execute(execute).await {
                 Ok(Executed { state, version, .. }) => {
@@ -187,7 +190,7 @@ impl Dispatcher {
 
     fn start_attempt(
         &self,
-        account: &SendingAccount,
+        By { account, choice }: By<'_>,
         token: Uuid,
         now: DateTime<Utc>,
     ) -> MessageCommand {
@@ -195,7 +198,7 @@ impl Dispatcher {
         MessageCommand::StartAttempt(StartAttempt {
             provider: account.provider.to_owned(),
             account: account.account.clone(),
-            choice: None,
+            choice: Some(choice.clone()),
             token,
             call_before: after(self.config.start_within(account.http_timeout)),
             lease_until: after(self.config.lease),

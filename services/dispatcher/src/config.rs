@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::account::SendingAccount;
+use crate::balance::BalanceSettings;
+use crate::breaker::BreakerRules;
 use crate::due::Waits;
 use crate::retry::RetryPolicy;
 
@@ -24,9 +26,17 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// Between two trials of an account that its provider refuses: the first wait and the longest.
     pub account_backoff: (Duration, Duration),
+    /// When nothing is given to an account for a while.
+    pub breaker: BreakerRules,
+    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
+    pub tenant_per_day: Option<u64>,
+    /// How messages are balanced among the accounts that share them.
+    pub balance: BalanceSettings,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
+    /// How long it is kept what was said to providers, and what they answered.
+    pub attempts_kept: Duration,
     /// The waits that decide what is due.
     pub waits: Waits,
 }
@@ -60,6 +70,7 @@ impl Config {
             return Err("account_backoff_ms: expected at least 1 and the second at least as long as the first"
                 .to_owned());
         }
+        self.breaker.check()?;
         let [first, second] = self.waits.look_ups;
         // Two answers of one moment are one.
         if first >= second {
@@ -93,11 +104,16 @@ mod tests {
             http_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+            breaker: BreakerRules::default(),
+            tenant_per_day: None,
+            balance: BalanceSettings::default(),
             timers_lag: Duration::from_secs(5),
+            attempts_kept: Duration::from_secs(86_400),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),
                 validity: Duration::from_secs(3_600),
                 look_ups: look_ups.map(Duration::from_secs),
+                conclusive_after: Duration::ZERO,
                 call: Duration::from_secs(16),
                 receipt: Duration::from_secs(600),
             },

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::message::command::Settlement;
 use hatch_domain::message::status::Status;
 use hatch_domain::message::{Doubt, Message};
-use hatch_domain::{ErrorClass, SendError, time};
+use hatch_domain::{ErrorClass, OnDoubt, SendError, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,28 @@ pub enum DoubtPolicy {
     Fail,
 }
 
+impl From<OnDoubt> for DoubtPolicy {
+    fn from(policy: OnDoubt) -> Self {
+        match policy {
+            OnDoubt::LookUp => Self::LookUp,
+            OnDoubt::Wait => Self::Wait,
+            OnDoubt::Resend => Self::Resend,
+            OnDoubt::Fail => Self::Fail,
+        }
+    }
+}
+
+impl From<DoubtPolicy> for OnDoubt {
+    fn from(policy: DoubtPolicy) -> Self {
+        match policy {
+            DoubtPolicy::LookUp => Self::LookUp,
+            DoubtPolicy::Wait => Self::Wait,
+            DoubtPolicy::Resend => Self::Resend,
+            DoubtPolicy::Fail => Self::Fail,
+        }
+    }
+}
+
 /// The waits that decide what is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
@@ -34,6 +56,8 @@ pub struct Waits {
     /// When the provider is asked about a doubt: first and for the second time, counted from the
     /// later of doubt and lease end.
     pub look_ups: [Duration; 2],
+    /// How long after an attempt its provider's answer that there is no such message says something.
+    pub conclusive_after: Duration,
     /// How long a call may take: a doubt about a claimant that said nothing is left alone for as long,
     /// before policy ends it.
     pub call: Duration,
@@ -149,7 +173,9 @@ fn in_doubt(
         DoubtPolicy::LookUp if looks > 0 => Action::LookUp,
         DoubtPolicy::LookUp => {
             let from = doubt.since.max(doubt.lease_until);
-            at(after(from, waits.look_ups[0]), now, Action::LookUp)
+            let first = after(from, waits.look_ups[0]);
+            let conclusive = after(doubt.attempted_at, waits.conclusive_after);
+            at(first.max(conclusive), now, Action::LookUp)
         }
         DoubtPolicy::Wait => at(after(doubt.since, waits.receipt), now, Action::LeaveInDoubt),
         DoubtPolicy::Resend => at(call_over(doubt, waits), now, Action::Settle(Settled::Resend)),
@@ -191,6 +217,7 @@ mod tests {
         delivery_grace: Duration::from_secs(5),
         validity: Duration::from_secs(1_000),
         look_ups: [Duration::from_secs(30), Duration::from_secs(120)],
+        conclusive_after: Duration::ZERO,
         call: Duration::from_secs(15),
         receipt: Duration::from_secs(600),
     };
@@ -226,7 +253,8 @@ mod tests {
         assert_eq!(due(&retrying, 19), Action::LookAgain(at(20)));
         assert_eq!(due(&retrying, 20), Action::Attempt);
         let (reason, error, expires_at) = ("rate".to_owned(), None, None);
-        let deferral = MessageDeferred { reason, until: at(30), error, expires_at, at: at(1) };
+        let (until, waits_for) = (at(30), None);
+        let deferral = MessageDeferred { reason, until, error, expires_at, waits_for, at: at(1) };
         assert_eq!(due(&[requested(), deferral.into()], 30), Action::Attempt);
     }
 
@@ -261,6 +289,17 @@ mod tests {
         assert_eq!(due(&late, 79), Action::LookAgain(at(80)));
         let second = decide(&message(&late), at(79), DoubtPolicy::LookUp, &WAITS, 1);
         assert_eq!(second, Action::LookUp, "its caller came when it was due");
+    }
+
+    #[test]
+    fn nobody_is_asked_before_the_answer_says_something() {
+        let waits = Waits { conclusive_after: Duration::from_secs(1_800), ..WAITS };
+        let doubtful = message(&[requested(), attempted(1), in_doubt(1, 3)]);
+        let by = |second| decide(&doubtful, at(second), DoubtPolicy::LookUp, &waits, 0);
+        let claimed = doubtful.doubt().expect("in doubt").attempted_at;
+        let first = (claimed - at(0)).num_seconds() + 1_800;
+        assert_eq!(by(first - 1), Action::LookAgain(at(first)));
+        assert_eq!(by(first), Action::LookUp);
     }
 
     #[test]

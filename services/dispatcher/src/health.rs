@@ -1,14 +1,28 @@
-//! Whether the accounts work, as the calls and look-ups of this process found them.
+//! Whether the accounts work, as the calls and look-ups of this process found them, and as other processes told.
 //!
-//! An account that its provider refuses is *down*: nothing more is claimed for it, and its messages wait in the log.
-//! One of them at a time is its *trial*, later and later, until the provider looks at a message again. Then all go on.
+//! Each account has a [`Breaker`](crate::breaker::Breaker). While that is open the account is *down*: nothing more is claimed for it, its messages
+//! go by another account, and those that have no other wait in the log. One of them at a time is a *probe*, later and
+//! later, until the provider looks at a message again. Then all go on. Whoever opens or closes a breaker has it told to
+//! the others ([`Transition`]).
 
+mod state;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hatch_providers::{Outcome, Trouble};
+use hatch_domain::carrier::Carrier;
+use hatch_domain::time;
+use hatch_providers::Outcome;
+use hatch_routing::{Availability, Busy};
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+pub(crate) use self::state::Transition;
+use self::state::{Down, State, Why, heard, why};
+use crate::breaker::{BreakerRules, BreakerState, Change, Seen, Timing};
+pub use crate::condition::{Condition, Failing, Refusal};
 
 /// Calls in a row without an answer after which a provider is said to be away. One alone may be about its
 /// message.
@@ -23,22 +37,26 @@ pub(crate) const RELEASED: (usize, usize) = (16, 1_000);
 /// How long those who only look wait, while somebody tries.
 const TRIAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// A trial waits for this part of the time that the account has been down, at least. A message that waits alone is the
-/// only one to try, each trial is two events of its stream, and a stream holds 10,000.
-const RARER: u32 = 32;
+/// Calls in a row that were too much, after which the provider's wish to be left alone is the account's, and not that of
+/// one message. For how long, where it does not say; and at most.
+const THROTTLED: (u32, Duration, Duration) = (3, Duration::from_secs(1), Duration::from_secs(60));
 
 /// What is known of the accounts of a process.
 #[derive(Debug, Default)]
-pub struct KnownAccounts(Mutex<Vec<Arc<Health>>>);
+pub struct KnownAccounts {
+    all: Mutex<Vec<Arc<Health>>>,
+    /// Tells that there is something to be told.
+    news: Arc<Notify>,
+}
 
 impl KnownAccounts {
     /// What is known of an account.
     #[must_use]
     pub fn of(&self, provider: &'static str, account: &str) -> Arc<Health> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         let found = known.iter().find(|known| known.is((provider, account))).cloned();
         found.unwrap_or_else(|| {
-            let health = Arc::new(Health::new(provider, account));
+            let health = Arc::new(Health::new(provider, account, Arc::clone(&self.news)));
             known.push(Arc::clone(&health));
             health
         })
@@ -47,12 +65,21 @@ impl KnownAccounts {
     /// All of them.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Health>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
     /// Nothing is known any more of others than these.
     pub(crate) fn keep(&self, is_kept: impl Fn(&Health) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|health| is_kept(health));
+        self.lock().retain(|health| is_kept(health));
+    }
+
+    /// Waits until one of them has something to tell.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Health>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,84 +89,37 @@ pub struct Health {
     provider: &'static str,
     account: String,
     state: Mutex<State>,
+    /// Attempts that have leave to call.
+    under_way: AtomicU32,
+    news: Arc<Notify>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    silent_calls: u32,
-    silent_since: Option<DateTime<Utc>>,
-    silent_last: Option<Instant>,
-    /// The provider has looked at a message.
-    is_proven: bool,
-    /// When it did so again after a refusal.
-    recovered: Option<Instant>,
-    down: Option<Down>,
-}
-
-#[derive(Debug)]
-struct Down {
-    refusal: Refusal,
-    met: Instant,
-    /// Nobody tries before.
-    until: Instant,
-    /// The next wait.
-    wait: Duration,
-    /// Somebody tries.
-    trying: bool,
-}
-
-/// How a provider refused an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is wrong.
-    pub trouble: Trouble,
-    /// The provider's code.
-    pub code: String,
-    /// The provider's words.
-    pub detail: String,
-    /// Since when.
-    pub since: DateTime<Utc>,
-}
-
-/// How an account is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing is wrong that is known.
-    Up,
-    /// Its provider refuses it.
-    Refused(Refusal),
-    /// Its provider does not answer.
-    Silent {
-        /// Calls in a row.
-        calls: u32,
-        /// Since when.
-        since: DateTime<Utc>,
-    },
-}
-
-impl Condition {
-    /// Its name in metrics: what is wrong, and `-` where nothing is.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Up => "-",
-            Self::Refused(refusal) => refusal.trouble.as_str(),
-            Self::Silent { .. } => "silent",
-        }
-    }
-}
-
-/// Leave to make one call by an account. Dropped without an outcome, it leaves the trial to another.
+/// Leave to make one call by an account. Dropped without an outcome, it leaves the probe to another.
 #[derive(Debug)]
 pub(crate) struct Pass {
     health: Arc<Health>,
     begun: Instant,
-    is_trial: bool,
+    is_probe: bool,
+}
+
+/// What decides how breakers stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) breaker: &'a BreakerRules,
+    /// Between two probes of an account that its provider refuses: the first wait; and the longest between any two.
+    pub(crate) backoff: (Duration, Duration),
+}
+
+impl Rules<'_> {
+    const fn at(&self, now: Instant) -> Timing {
+        Timing { now, backoff: self.backoff }
+    }
 }
 
 impl Health {
-    fn new(provider: &'static str, account: &str) -> Self {
-        Self { provider, account: account.to_owned(), state: Mutex::default() }
+    fn new(provider: &'static str, account: &str, news: Arc<Notify>) -> Self {
+        let (account, state, under_way) = (account.to_owned(), Mutex::default(), AtomicU32::new(0));
+        Self { provider, account, state, under_way, news }
     }
 
     /// The provider.
@@ -163,56 +143,107 @@ impl Health {
     #[must_use]
     pub fn condition(&self) -> Condition {
         let state = self.lock();
+        if let Some(Down { why, since }) = &state.down {
+            return match why {
+                Why::Refused(refusal) => Condition::Refused(refusal.clone()),
+                Why::Failing(failing) => {
+                    Condition::Failing { failing: failing.clone(), since: *since }
+                }
+            };
+        }
         let recent = state.silent_last.is_some_and(|last| last.elapsed() < SILENCE_KNOWN);
-        match (&state.down, state.silent_since) {
-            (Some(down), _) => Condition::Refused(down.refusal.clone()),
-            (None, Some(since)) if recent && state.silent_calls >= SILENT_CALLS => {
+        match state.silent_since {
+            Some(since) if recent && state.silent_calls >= SILENT_CALLS => {
                 Condition::Silent { calls: state.silent_calls, since }
             }
             _ => Condition::Up,
         }
     }
 
+    /// How its breaker stands.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.lock().breaker.state(Instant::now())
+    }
+
+    /// When it is tried that is open, by what the clock says `now`.
+    #[must_use]
+    pub fn tried_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let until = self.lock().breaker.until()?;
+        let wait = until.saturating_duration_since(Instant::now());
+        now.checked_add_signed(time::delta(wait))
+    }
+
+    /// How many attempts are under way by it here.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
     /// Why its provider refuses it, if it does.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.lock().down.as_ref().map(|down| down.refusal.clone())
+        match &self.lock().down.as_ref()?.why {
+            Why::Refused(refusal) => Some(refusal.clone()),
+            Why::Failing(_) => None,
+        }
+    }
+
+    /// Why nothing is given to it, if nothing is.
+    pub(crate) fn failing(&self) -> Option<Failing> {
+        match &self.lock().down.as_ref()?.why {
+            Why::Failing(failing) => Some(failing.clone()),
+            Why::Refused(_) => None,
+        }
     }
 
     /// Whether a call may be made now.
     pub(crate) fn admits(&self) -> bool {
-        self.lock().down.as_ref().is_none_or(Down::may_try)
+        self.lock().breaker.admits(Instant::now())
     }
 
-    /// Leave to call; none while the account is down and nobody is to try it.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Pass> {
-        let mut state = self.lock();
-        let is_trial = state.down.is_some();
-        if let Some(down) = &mut state.down {
-            if !down.may_try() {
-                return None;
-            }
-            down.trying = true;
+    /// Whether a message may be given to it, as far as it is up to its provider. `now` is what the clock says.
+    pub(crate) fn availability(&self, now: DateTime<Utc>) -> Availability {
+        let (state, instant) = (self.lock(), Instant::now());
+        let later = |until: Instant| {
+            let wait = time::delta(until.saturating_duration_since(instant));
+            now.checked_add_signed(wait).unwrap_or(now)
+        };
+        if !state.breaker.admits(instant) {
+            let why = state.down.as_ref().map_or_else(String::new, |down| match &down.why {
+                Why::Refused(refusal) => format!("refused ({})", refusal.trouble.as_str()),
+                Why::Failing(failing) => format!("breaker open ({})", failing.cause),
+            });
+            return Availability::Open { why, until: state.breaker.until().map(later) };
         }
-        drop(state);
-        Some(Pass { health: Arc::clone(self), begun: Instant::now(), is_trial })
+        match state.held_until.filter(|until| *until > instant) {
+            Some(until) => Availability::Busy { why: Busy::Rate, until: Some(later(until)) },
+            None => Availability::Ready,
+        }
+    }
+
+    /// Leave to call; none while the breaker is open and nobody is to try.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<Pass> {
+        let begun = Instant::now();
+        let is_probe = self.lock().breaker.admit(begun)?;
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Some(Pass { health: Arc::clone(self), begun, is_probe })
     }
 
     /// How many waiting messages may be let go.
     pub(crate) fn releasable(&self) -> usize {
-        let state = self.lock();
-        match &state.down {
-            Some(down) => usize::from(down.may_try()),
-            None if state.is_proven => RELEASED.1,
-            None => RELEASED.0,
+        let (state, now) = (self.lock(), Instant::now());
+        match state.breaker.state(now) {
+            BreakerState::Closed if state.is_proven => RELEASED.1,
+            BreakerState::Closed => RELEASED.0,
+            BreakerState::HalfOpen | BreakerState::Open => usize::from(state.breaker.admits(now)),
         }
     }
 
     /// How long to wait before the next look at what is due: while it is down, `least` at most.
     pub(crate) fn pause(&self, least: Duration) -> Option<Duration> {
         let state = self.lock();
-        let down = state.down.as_ref()?;
-        let left = down.until.saturating_duration_since(Instant::now());
-        match (down.trying, left.is_zero()) {
+        let left = state.breaker.until()?.saturating_duration_since(Instant::now());
+        match (state.breaker.is_probing(), left.is_zero()) {
             (_, false) => Some(left.min(least)),
             (true, true) => Some(TRIAL_PAUSE),
             (false, true) => None,
@@ -224,136 +255,151 @@ impl Health {
         self.lock().speaks();
     }
 
+    /// What the others are not told yet.
+    pub(crate) fn untold(&self) -> Option<Transition> {
+        self.lock().untold.clone()
+    }
+
+    /// The others are told so.
+    pub(crate) fn is_told(&self, told: &Transition) {
+        let mut state = self.lock();
+        if state.untold.as_ref() == Some(told) {
+            state.untold = None;
+        }
+    }
+
+    /// What the fleet was told of the account, which may be what this process told. What has happened here since counts.
+    pub(crate) fn hear(&self, carrier: &Carrier, now: DateTime<Utc>, rules: Rules<'_>) {
+        let mut state = self.lock();
+        match carrier.open() {
+            Some(opening) => {
+                let is_past = state.closed.is_some_and(|closed| opening.at <= closed);
+                if state.down.is_some() || is_past {
+                    return;
+                }
+                let ago = (now - opening.at).to_std().unwrap_or_default();
+                state.breaker.heard_open(ago, rules.at(Instant::now()), rules.breaker);
+                let why = heard(opening, &self.account);
+                state.down = Some(Down { why, since: opening.at });
+                (state.untold, state.is_proven) = (None, false);
+                let (provider, account, cause) = (self.provider, &self.account, &opening.cause);
+                let detail = &opening.detail;
+                tracing::warn!(
+                    provider,
+                    account,
+                    cause,
+                    detail,
+                    "another process found an account down"
+                );
+            }
+            None => {
+                let Some(closed_at) = carrier.closed_at() else { return };
+                let is_of_it = state.down.as_ref().is_some_and(|down| down.since <= closed_at);
+                // What is not told yet is newer than what was.
+                if !is_of_it || matches!(state.untold, Some(Transition::Opened { .. })) {
+                    return;
+                }
+                state.breaker.heard_closed(Instant::now());
+                (state.down, state.closed, state.untold) = (None, Some(closed_at), None);
+                (state.is_proven, state.silent_calls) = (true, 0);
+                let (provider, account) = (self.provider, &self.account);
+                tracing::info!(
+                    provider,
+                    account,
+                    "another process found that an account works again"
+                );
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Down {
-    fn may_try(&self) -> bool {
-        !self.trying && self.until <= Instant::now()
-    }
-
-    /// Puts the next trial off.
-    fn put_off(&mut self, most: Duration) {
-        self.until = Instant::now() + self.wait.max(self.met.elapsed() / RARER);
-        self.wait = (self.wait * 2).min(most);
-    }
-}
-
-impl State {
-    fn speaks(&mut self) {
-        (self.silent_calls, self.silent_since, self.silent_last) = (0, None, None);
-    }
-
-    fn is_silent(&mut self, now: DateTime<Utc>) {
-        self.silent_calls = self.silent_calls.saturating_add(1);
-        self.silent_since.get_or_insert(now);
-        self.silent_last = Some(Instant::now());
-    }
-}
-
 impl Pass {
-    /// A call was made, or could not be. `backoff` is the first wait and the longest between two trials.
-    pub(crate) fn called(
-        mut self,
-        outcome: &Outcome,
-        now: DateTime<Utc>,
-        backoff: (Duration, Duration),
-    ) {
+    /// A call was made, or could not be.
+    pub(crate) fn called(mut self, outcome: &Outcome, now: DateTime<Utc>, rules: Rules<'_>) {
         let health = Arc::clone(&self.health);
-        let was_trial = std::mem::take(&mut self.is_trial);
+        let is_probe = std::mem::take(&mut self.is_probe);
         let mut state = health.lock();
-        match outcome {
+        let seen = match outcome {
+            Outcome::Accepted { .. } | Outcome::Refused { .. } => Seen::Success,
+            Outcome::Unavailable { .. } | Outcome::Unknown { .. } => Seen::Failure,
+            Outcome::Throttled { .. } => Seen::Throttled,
+            Outcome::Account { .. } => Seen::Refused,
             // Nobody was called.
-            Outcome::Shortage(_) => {}
-            Outcome::Unavailable { .. } | Outcome::Unknown { .. } => state.is_silent(now),
+            Outcome::Shortage(_) => Seen::Nothing,
+        };
+        match seen {
+            Seen::Nothing => {}
+            Seen::Failure => state.is_silent(now),
             _ => state.speaks(),
         }
-        match outcome {
-            Outcome::Account { trouble, code, detail } => {
-                let (trouble, code, detail) = (*trouble, code.clone(), detail.clone());
-                let refusal = Refusal { trouble, code, detail, since: now };
-                self.refused(&mut state, refusal, was_trial, backoff);
+        state.throttle(outcome);
+        state.is_proven |= seen == Seen::Success && state.down.is_none();
+        let timing = rules.at(Instant::now());
+        let change = state.breaker.saw((self.begun, is_probe), seen, timing, rules.breaker);
+        match change {
+            Some(Change::Opened { cause, failures, calls }) => {
+                let why = why(outcome, (cause, failures, calls), (now, state.silent_since));
+                self.log_down(&why);
+                state.opened(why, now);
+                health.news.notify_one();
             }
-            Outcome::Accepted { .. } | Outcome::Refused { .. } => {
-                state.is_proven = true;
-                // What was under way when the account went says nothing of it now.
-                if let Some(down) = state.down.take_if(|_| was_trial) {
-                    state.recovered = Some(Instant::now());
-                    self.log_back(&down);
+            Some(Change::Closed { open_for }) => {
+                if let Some(down) = state.closed(open_for, now) {
+                    self.log_back(&down, open_for);
                 }
+                health.news.notify_one();
             }
-            // Nothing follows for the account.
-            Outcome::Throttled { .. }
-            | Outcome::Unavailable { .. }
-            | Outcome::Shortage(_)
-            | Outcome::Unknown { .. } => {
-                if let Some(down) = state.down.as_mut().filter(|_| was_trial) {
-                    down.trying = false;
-                    down.put_off(backoff.1);
-                }
-            }
+            // Its provider may refuse it for something else by now.
+            None if is_probe => state.refused_again(outcome),
+            None => {}
         }
     }
 
-    fn refused(
-        &self,
-        state: &mut State,
-        refusal: Refusal,
-        was_trial: bool,
-        (least, most): (Duration, Duration),
-    ) {
-        let now = Instant::now();
-        match &mut state.down {
-            // Those that were under way side by side met one refusal.
-            Some(_) if !was_trial => {}
-            Some(down) => {
-                let since = down.refusal.since;
-                down.refusal = Refusal { since, ..refusal };
-                down.trying = false;
-                down.put_off(most);
+    fn log_down(&self, why: &Why) {
+        let Health { provider, account, .. } = &*self.health;
+        match why {
+            Why::Refused(Refusal { trouble, code, detail, .. }) => {
+                let (reason, remedy) = (trouble.as_str(), trouble.remedy());
+                tracing::error!(
+                    provider,
+                    account,
+                    reason,
+                    code,
+                    detail,
+                    remedy,
+                    "a provider refuses the account: its messages go by another or wait, none fails"
+                );
             }
-            None if state.recovered.is_some_and(|recovered| self.begun <= recovered) => {}
-            None => {
-                self.log_down(&refusal);
-                let wait = (least * 2).min(most);
-                state.down =
-                    Some(Down { refusal, met: now, until: now + least, wait, trying: false });
-                state.is_proven = false;
-            }
+            Why::Failing(Failing { cause, detail, .. }) => tracing::error!(
+                provider,
+                account,
+                reason = cause,
+                detail,
+                "an account's breaker opens: its messages go by another or wait"
+            ),
         }
     }
 
-    fn log_down(&self, refusal: &Refusal) {
+    fn log_back(&self, down: &Down, open_for: Duration) {
         let Health { provider, account, .. } = &*self.health;
-        let Refusal { trouble, code, detail, .. } = refusal;
-        let (reason, remedy) = (trouble.as_str(), trouble.remedy());
-        tracing::error!(
-            provider,
-            account,
-            reason,
-            code,
-            detail,
-            remedy,
-            "a provider refuses the account: its messages wait, none fails"
-        );
-    }
-
-    fn log_back(&self, down: &Down) {
-        let Health { provider, account, .. } = &*self.health;
-        let reason = down.refusal.trouble.as_str();
-        let down_s = down.met.elapsed().as_secs();
+        let reason = match &down.why {
+            Why::Refused(refusal) => refusal.trouble.as_str(),
+            Why::Failing(failing) => &failing.cause,
+        };
+        let down_s = open_for.as_secs();
         tracing::info!(provider, account, reason, down_s, "the account works again");
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if self.is_trial
-            && let Some(down) = &mut self.health.lock().down
-        {
-            down.trying = false;
+        self.health.under_way.fetch_sub(1, Ordering::Relaxed);
+        if self.is_probe {
+            self.health.lock().breaker.give_back();
         }
     }
 }

@@ -8,12 +8,19 @@
 
 mod account;
 mod attempt;
+mod attempts;
+mod balance;
+mod breaker;
 mod call;
 mod calls;
+mod choose;
 mod claim;
+mod condition;
 mod config;
 mod consent;
+mod drain;
 mod due;
+mod fleet;
 mod health;
 mod known;
 mod look_up;
@@ -24,9 +31,11 @@ mod precondition;
 mod present;
 mod progress;
 mod provider_ids;
+mod rates;
 mod reported;
 mod retry;
 mod shortage;
+mod slot;
 mod stats;
 mod sweep;
 #[cfg(test)]
@@ -37,35 +46,41 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
-use hatch_bus::{Begin, Bus, Delivery, Work};
+use hatch_bus::{Begin, Bus};
+use hatch_directory::Directory;
 use hatch_domain::ids::TenantId;
+use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageRequested;
-use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
+use hatch_domain::{Channel, Priority};
 use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{Connections, HeadWatch, Position, Store, log_unless_away};
-use hatch_providers::{Account, AccountList, Accounts, Wanted};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use hatch_eventstore::{Connections, HeadWatch, Store};
+use hatch_providers::{Account, AccountList, Accounts, Routes, Wanted};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
-use crate::attempt::{Next, PendingMessage};
+use crate::attempts::Recorder;
+use crate::balance::Balance;
+pub use crate::balance::{Advice, BalanceMode, BalanceSettings, balance_advice};
+pub use crate::breaker::{BreakerRules, BreakerState};
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
-pub use crate::health::{Condition, Health, KnownAccounts, Refusal};
+pub use crate::health::{Condition, Failing, Health, KnownAccounts, Refusal};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
 use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
-pub use crate::progress::{Error as ProgressError, progress, waiting};
-use crate::progress::{Queue, Taken};
+use crate::progress::Queue;
+pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, waiting};
 use crate::provider_ids::ProviderIds;
-pub use crate::reported::{AccountReport, Told, reported_accounts};
+use crate::rates::{Entering, Rates};
+pub use crate::rates::{RateStats, in_lines};
+pub use crate::reported::{AccountReport, Told, reported_accounts, used_today};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
@@ -78,9 +93,6 @@ mod embedded {
 /// The dispatcher's own tables. It is migrated after the schema of the timers, which were here once, and after the
 /// event store's, which makes the role that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
-
-/// Deliveries taken from a queue at a time, at most.
-const BATCH_MAX: usize = 64;
 
 /// Messages that wait in memory for their next attempt, at most.
 const RETRIES_WAITING_MAX: usize = 10_000;
@@ -98,6 +110,10 @@ pub struct Dependencies {
     pub bus: Bus,
     /// Through whom messages are sent. When they are replaced, it goes on with the new ones.
     pub accounts: Accounts,
+    /// By which of them which messages go.
+    pub routes: Routes,
+    /// What other processes told of them.
+    pub directory: Directory,
     /// What becomes of attempts in doubt, by the name of the account or else of the provider.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
     /// What must hold of other streams for a message to be sent, if anything must.
@@ -119,8 +135,16 @@ struct Dispatcher {
     sending: Store,
     timers: Timers,
     provider_ids: ProviderIds,
+    balance: Balance,
     present: Present,
     look_ups: LookUps,
+    recorder: Recorder,
+    /// How much room the accounts have.
+    rates: Rates,
+    /// Those that stand in lines from now on.
+    entering: Entering,
+    /// Some of them are written.
+    entered: Notify,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -145,12 +169,20 @@ impl Dispatcher {
         let queues = Channel::ALL.into_iter().flat_map(|channel| {
             Priority::ALL.map(|priority| Arc::new(Queue::new(channel, priority, permits())))
         });
+        let process = dependencies.store.environment().new_id();
+        let rates = Arc::clone(&dependencies.stats.rates);
+        let rates = Rates::new(dependencies.pool.clone(), process, config.tenant_per_day, rates);
         Arc::new(Self {
+            rates,
+            entering: Entering::default(),
+            entered: Notify::new(),
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
+            balance: Balance::default(),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
+            recorder: Recorder::default(),
             config,
             carriers: watch::Sender::default(),
             queues: queues.collect(),
@@ -168,7 +200,13 @@ impl Dispatcher {
         let changes = self.dependencies.accounts.changes();
         self.send_by(&self.dependencies.accounts.current());
         let follow = self.shutdown.run_until_cancelled(self.follow(changes));
-        let drained = self.queues.iter().map(|queue| self.clone().drain(queue.clone()));
+        let this = &self;
+        let drained = self.queues.iter().flat_map(|queue| {
+            let named = move |priority| Arc::clone(this).drain(Arc::clone(queue), priority);
+            // What was published by an older build is taken, too.
+            let once = (queue.priority == Priority::Bulk).then_some(Priority::BULK_ONCE);
+            [Some(queue.priority.as_str()), once].into_iter().flatten().map(named)
+        });
         let report = Box::pin(progress::report(&self.dependencies.pool, &self.queues));
         let report = self.shutdown.run_until_cancelled(report);
         let sweeper = Arc::new(self.sweeper());
@@ -177,13 +215,24 @@ impl Dispatcher {
         // Dropped halfway, a fold is rolled back.
         let fold = self.shutdown.run_until_cancelled(fold);
         let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
+        let rates = self.shutdown.run_until_cancelled(self.rates.run());
+        let entering = self.entering.write(&self.timers, &self.entered);
+        let entering = self.shutdown.run_until_cancelled(entering);
+        let serve = self.shutdown.run_until_cancelled(Box::pin(self.clone().serve_lines()));
+        let lines = async { futures::join!(rates, entering, serve) };
         let Dependencies { pool, stats, .. } = &self.dependencies;
-        let tell = Box::pin(reported::report(pool, process, &stats.accounts));
+        let clock = self.dependencies.head.clock();
+        let tell = Box::pin(reported::report(pool, (process, clock), &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
+        let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
+        let balance = self.shutdown.run_until_cancelled(Box::pin(self.balance()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell);
+        let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
+        let own = async { futures::join!(tell, fleet, lines, keep, balance) };
+        futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();
         self.attempts.wait().await;
+        self.keep_last_attempts().await;
     }
 
     /// Sends by the accounts that there are, whenever they are replaced.
@@ -208,6 +257,7 @@ impl Dispatcher {
             permits.share_among(carriers.width(*channel));
         }
         self.carriers.send_replace(Arc::new(carriers));
+        self.hear();
     }
 
     /// Those through whom it sends now.
@@ -247,143 +297,6 @@ impl Dispatcher {
         hatch_due::follow::run::<Messages>(store, head, timers, lag, halts).await;
     }
 
-    /// Takes deliveries of one queue, as many as may be under way.
-    async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
-        let work = Work {
-            aggregate: AGGREGATE.to_owned(),
-            event_type: "MessageRequested".to_owned(),
-            channel: Some(queue.channel.as_str().to_owned()),
-            priority: Some(queue.priority.as_str().to_owned()),
-            ..Work::default()
-        };
-        let mut work = self.dependencies.bus.work_queue(work, self.beginning());
-        let permits = queue.permits.all.clone();
-        let fence = self.dependencies.head.fence();
-        let mut carriers = self.carriers.subscribe();
-        loop {
-            let next = async {
-                // While nobody here carries the channel, others may.
-                drop(carriers.wait_for(|now| now.width(queue.channel) > 0).await.ok()?);
-                fence.trusting().await;
-                self.dependencies.stats.shortage.passed().await;
-                // While nothing comes, those who try again have all the room.
-                drop(permits.acquire().await.ok()?);
-                let free = permits.available_permits().clamp(1, BATCH_MAX);
-                let nobody_carries = async {
-                    drop(carriers.wait_for(|now| now.width(queue.channel) == 0).await);
-                };
-                let deliveries = tokio::select! {
-                    deliveries = work.fetch(free) => deliveries,
-                    () = nobody_carries => Vec::new(),
-                };
-                fence.known().await;
-                Some(deliveries)
-            };
-            let taken = tokio::select! {
-                taken = next => taken,
-                () = self.shutdown.cancelled() => return,
-            };
-            let Some(deliveries) = taken else { return };
-            // Requests of another log are not sent; its stream ends with its epoch.
-            let ours = deliveries.into_iter().filter(|one| fence.trusts(one.generation));
-            for delivery in ours {
-                let Ok(permit) = permits.clone().acquire_owned().await else { return };
-                let taken = Taken { delivery, queue: queue.clone() };
-                // In a box: tokio copies a task's future several times, and this one is large.
-                let work = Box::pin(self.clone().deliver(taken, permits.clone(), permit));
-                self.attempts.spawn(work);
-            }
-        }
-    }
-
-    /// Makes attempts for one delivery until nothing is left to do, or it is better left to others.
-    async fn deliver(
-        self: Arc<Self>,
-        taken: Taken,
-        permits: Arc<Semaphore>,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let pending = match self.pending(&taken.delivery).await {
-            Ok(pending) => pending,
-            Err(error) => {
-                let position = taken.delivery.envelope.position;
-                log_unless_away!(error, &error, position, error = %error, "a request cannot be read");
-                // It would come again for ever, and many would fill the queue. The log has it, and
-                // so have the timers of a build that knows it.
-                if let PendingError::Decode(_) = error {
-                    self.dependencies.stats.undecodable.increment();
-                    taken.ack().await;
-                }
-                return;
-            }
-        };
-        let next = match self.next(pending) {
-            Next::Retry { pending, wait } if wait.is_zero() => {
-                self.attempt(*pending, Some(taken), None).await
-            }
-            // Scheduled: nothing waits inside NATS.
-            next => {
-                taken.ack().await;
-                next
-            }
-        };
-        self.pursue(next, permits, permit).await;
-    }
-
-    /// Makes further attempts until nothing is left to do, or the next is so far off that the timers
-    /// will have it.
-    async fn pursue(&self, mut next: Next, permits: Arc<Semaphore>, permit: OwnedSemaphorePermit) {
-        let mut permit = Some(permit);
-        while let Next::Retry { pending, wait } = next {
-            if wait > self.config.timers_lag {
-                return;
-            }
-            if !wait.is_zero() {
-                permit = None;
-                let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else {
-                    return;
-                };
-                tokio::select! {
-                    () = self.dependencies.store.environment().sleep(wait) => {}
-                    () = self.shutdown.cancelled() => return,
-                }
-            }
-            if permit.is_none() {
-                permit = permits.clone().acquire_owned().await.ok();
-            }
-            next = self.attempt(*pending, None, None).await;
-        }
-    }
-
-    /// The message as the delivered event leaves it: nothing is read, except an event too large to
-    /// travel.
-    async fn pending(&self, delivery: &Delivery) -> Result<PendingMessage, PendingError> {
-        let envelope = &delivery.envelope;
-        let (event_type, version) = (envelope.event_type.as_str(), envelope.schema_version);
-        let event = match &envelope.data {
-            Some(data) => <Message as Decider>::Event::decode(event_type, version, data.get())?,
-            None => {
-                let position = Position(envelope.position);
-                let recorded = self.dependencies.store.log().read_at(position).await?;
-                recorded.ok_or(PendingError::Missing(position))?.decode()?
-            }
-        };
-        Ok(PendingMessage {
-            tenant_id: envelope.tenant_id,
-            message_id: envelope.stream_id,
-            correlation_id: envelope.correlation_id,
-            causation_id: envelope.event_id,
-            traceparent: envelope.traceparent.clone(),
-            message: Message::default().evolve(&event),
-            version: envelope.stream_version,
-        })
-    }
-
-    /// The account by which a message is sent.
-    fn account_for(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<SendingAccount> {
-        self.carriers().choose(&wanted(tenant_id, request)).cloned()
-    }
-
     /// The account by which the attempt in doubt was made.
     fn account_in_doubt(&self, tenant_id: Uuid, message: &Message) -> Option<SendingAccount> {
         let (doubt, request) = (message.doubt()?, message.requested()?);
@@ -393,22 +306,11 @@ impl Dispatcher {
 }
 
 /// What an account is wanted for by whom a message is sent.
-fn wanted(tenant_id: Uuid, request: &MessageRequested) -> Wanted<'_> {
+pub(crate) fn wanted(tenant_id: Uuid, request: &MessageRequested) -> Wanted<'_> {
     Wanted {
         tenant: TenantId(tenant_id),
         channel: request.channel,
         from: &request.from,
         is_test: request.test,
     }
-}
-
-/// Why a delivery cannot be worked on. Where the log may tell later, it comes again.
-#[derive(Debug, thiserror::Error)]
-enum PendingError {
-    #[error("this build does not know the event")]
-    Decode(#[from] DecodeError),
-    #[error("the log cannot be read")]
-    Log(#[from] hatch_eventstore::LogError),
-    #[error("position {0} is not in the log")]
-    Missing(Position),
 }

@@ -121,7 +121,7 @@ impl Dispatcher {
             }
             Ok(LookedUp::NotFound) => LookUpAnswer::NotFound,
             Ok(LookedUp::Found { candidates }) => {
-                self.choose(pending, doubt.attempt, account, candidates).await
+                self.settle_on(pending, doubt.attempt, account, candidates).await
             }
         }
     }
@@ -129,7 +129,7 @@ impl Dispatcher {
     /// The first candidate that is no other message of ours; one that is not certain leaves the doubt. Candidates that all are others say that
     /// the provider knows nothing of this one. One that nobody has yet, and that is so young that it may be of
     /// a call still unanswered, says nothing until that call's outcome must be in the log.
-    async fn choose(
+    async fn settle_on(
         &self,
         pending: &PendingMessage,
         attempt: u32,

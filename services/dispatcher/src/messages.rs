@@ -36,12 +36,20 @@ impl DueKind for Messages {
     fn place(recorded: &RecordedEvent) -> WorkClass {
         let (channel, priority) = (recorded.channel.as_deref(), recorded.priority.as_deref());
         let channel = Channel::ALL.into_iter().find(|known| Some(known.as_str()) == channel);
-        let priority = Priority::ALL.into_iter().find(|known| Some(known.as_str()) == priority);
+        let priority = priority.and_then(Priority::named);
         let lane = match waits(recorded) {
             true => channel.map_or("", waiting_lane),
             false => channel.map_or("", Channel::as_str),
         };
         WorkClass { lane, priority: priority.unwrap_or_default().as_str() }
+    }
+
+    /// The line of an account, where the message stands in one.
+    fn waits_for(event: &MessageEvent) -> Option<String> {
+        match event {
+            MessageEvent::MessageDeferred(deferred) => deferred.waits_for.clone(),
+            _ => None,
+        }
     }
 
     fn note(event: &MessageEvent) -> Option<ProviderId> {

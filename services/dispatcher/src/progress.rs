@@ -5,7 +5,7 @@
 //! it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use hatch_bus::Delivery;
@@ -15,9 +15,11 @@ use hatch_due::DueKind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::messages::Messages;
 use crate::permits::Permits;
+use crate::rates::PREFIX;
 use crate::waiting::waiting_lane;
 
 /// Between two reports.
@@ -40,7 +42,7 @@ const READ: &str = "
     SELECT channel, priority, position FROM dispatch.progress
      WHERE at > now() - make_interval(secs => $1)";
 
-/// Messages whose time has come, those that wait for an account, and those that no timer speaks of yet, up to a
+/// Messages whose time has come, those that wait for an account, but not those that stand in its line, and those that no timer speaks of yet, up to a
 /// number of the former two. Of the latter there is one event each, as long as nobody sends them.
 const WAITING: &str = "
     SELECT (SELECT count(*)
@@ -48,9 +50,24 @@ const WAITING: &str = "
          + (SELECT count(*)
               FROM (SELECT FROM due.timers
                      WHERE kind = $4 AND lane = ANY($5) AND lane LIKE '% waiting'
-                       AND look_at >= now() LIMIT $1) AS waiting)
+                       AND look_at >= now() AND NOT starts_with(waits_for, $6) LIMIT $1) AS waiting)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
+
+/// From tenant to tenant by an index; of each as many places of it are passed over as may be.
+const CROWDED: &str = "
+    WITH RECURSIVE tenant(tenant_id, number) AS (
+        SELECT (SELECT t.tenant_id FROM due.timers t WHERE t.kind = $1 AND t.lane LIKE '% waiting'
+                 ORDER BY t.tenant_id LIMIT 1), 1
+        UNION ALL
+        SELECT (SELECT t.tenant_id FROM due.timers t WHERE t.kind = $1 AND t.lane LIKE '% waiting'
+                   AND t.tenant_id > o.tenant_id ORDER BY t.tenant_id LIMIT 1), o.number + 1
+          FROM tenant o WHERE o.tenant_id IS NOT NULL AND o.number < 10000)
+    SELECT tenant_id FROM tenant
+     WHERE tenant_id IS NOT NULL
+       AND EXISTS (SELECT FROM due.timers t
+                    WHERE t.kind = $1 AND t.lane LIKE '% waiting' AND t.tenant_id = tenant.tenant_id
+                   OFFSET $2 LIMIT 1)";
 
 /// One queue of this process, as its reports need it.
 pub(crate) struct Queue {
@@ -59,20 +76,25 @@ pub(crate) struct Queue {
     /// The position of the newest request whose attempt is claimed, or that is settled otherwise; 0
     /// before the first.
     taken: AtomicI64,
-    /// One for each attempt that may be under way.
+    /// One for each message that may be claimed at a time.
     pub(crate) permits: Permits,
+    /// Whether nothing is taken because no account has room.
+    pub(crate) held_up: AtomicBool,
 }
 
 impl Queue {
     pub(crate) fn new(channel: Channel, priority: Priority, permits: Permits) -> Self {
-        Self { channel, priority, taken: AtomicI64::new(0), permits }
+        let (taken, held_up) = (AtomicI64::new(0), AtomicBool::new(false));
+        Self { channel, priority, taken, permits, held_up }
     }
 
     /// The queue's last request, if it has had one since `reported` or can take no more.
     fn news(&self, reported: &mut i64) -> Option<i64> {
         let taken = self.taken.load(Ordering::Relaxed);
         let is_new = std::mem::replace(reported, taken) != taken;
-        (is_new || taken > 0 && self.permits.all.available_permits() == 0).then_some(taken)
+        let is_full =
+            || self.held_up.load(Ordering::Relaxed) || self.permits.all.available_permits() == 0;
+        (is_new || taken > 0 && is_full()).then_some(taken)
     }
 }
 
@@ -150,13 +172,23 @@ pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Pos
     for row in rows {
         let (channel, priority): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         let channel = Channel::ALL.into_iter().find(|known| known.as_str() == channel);
-        let priority = Priority::ALL.into_iter().find(|known| known.as_str() == priority);
+        let priority = Priority::named(priority);
         // A later build's queue is none of this one's.
         if let (Some(channel), Some(priority)) = (channel, priority) {
             queues.push((channel, priority, Position(row.try_get(2)?)));
         }
     }
     Ok(queues)
+}
+
+/// Tenants of which more than `most` messages stand in lines or wait for an account; those of 10,000 tenants are counted.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn crowded_tenants(client: &Connection, most: i64) -> Result<Vec<Uuid>, Error> {
+    let statement = client.prepare_cached(CROWDED).await?;
+    let rows = client.query(&statement, &[&Message::KIND, &most]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// About how many messages wait to be sent, whatever the bus says: those that are due, counted up
@@ -170,8 +202,8 @@ pub async fn waiting(client: &Connection, due_max: i64) -> Result<i64, Error> {
     let (name, version) = Messages::CHECKPOINT;
     let statement = client.prepare_cached(WAITING).await?;
     let lanes = Channel::ALL.map(waiting_lane);
-    let values: [&(dyn ToSql + Sync); 5] =
-        [&due_max, &name, &version, &Message::KIND, &lanes.as_slice()];
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&due_max, &name, &version, &Message::KIND, &lanes.as_slice(), &PREFIX];
     let row = client.query_one(&statement, &values).await?;
     Ok(row.try_get(0)?)
 }

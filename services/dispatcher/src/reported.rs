@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::Environment;
 use hatch_eventstore::values::storable;
 use hatch_eventstore::{Connection, Connections};
 use hatch_providers::Trouble;
@@ -13,7 +14,7 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::ProgressError;
-use crate::health::{Condition, KnownAccounts};
+use crate::health::{Condition, Failing, KnownAccounts};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -24,22 +25,38 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 /// A report that is older says nothing: its process is gone.
 const FRESH: Duration = Duration::from_secs(15);
 
+/// What to do about a provider that does not answer.
+const OUTAGE_REMEDY: &str =
+    "see whether the provider has an outage, and check base_url and the way there";
+
 const REPORT: &str = "
-    INSERT INTO dispatch.accounts (process, provider, account, what, remedy, since, seen_at)
-    SELECT $1, provider, account, what, remedy, since, now()
-      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-           AS u(provider, account, what, remedy, since)
+    INSERT INTO dispatch.accounts
+           (process, provider, account, what, remedy, since, reason, breaker, until, under_way, seen_at)
+    SELECT $1, provider, account, what, remedy, since, reason, breaker, until, under_way, now()
+      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
+                  $9::timestamptz[], $10::bigint[])
+           AS u(provider, account, what, remedy, since, reason, breaker, until, under_way)
     ON CONFLICT (process, provider, account) DO UPDATE
-       SET what = EXCLUDED.what, remedy = EXCLUDED.remedy,
-           since = EXCLUDED.since, seen_at = EXCLUDED.seen_at";
+       SET what = EXCLUDED.what, remedy = EXCLUDED.remedy, since = EXCLUDED.since,
+           reason = EXCLUDED.reason, breaker = EXCLUDED.breaker, until = EXCLUDED.until,
+           under_way = EXCLUDED.under_way, seen_at = EXCLUDED.seen_at";
 
 const FORGET: &str =
     "DELETE FROM dispatch.accounts WHERE seen_at < now() - make_interval(secs => 2 * $1)";
 
 const READ: &str = "
-    SELECT provider, account, what, remedy, since FROM dispatch.accounts
+    SELECT provider, account, what, remedy, since, reason, breaker, until, under_way FROM dispatch.accounts
      WHERE seen_at > now() - make_interval(secs => $1)
      ORDER BY provider, account, since NULLS LAST";
+
+/// What is leased of a day is used, or comes back to the bucket.
+const USED_TODAY: &str = "
+    SELECT key, (SELECT coalesce(sum(number), 0)::bigint
+                   FROM unnest(returns, tokens) AS lease(at, number) WHERE at > now())
+      FROM dispatch.buckets WHERE key = ANY($1)";
+
+/// Before the account, in the name of what it is given of a day.
+const DAY: &str = "day ";
 
 /// What is wrong with an account, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +78,14 @@ pub struct AccountReport {
     pub account: String,
     /// What is wrong; none where nothing is.
     pub told: Option<Told>,
+    /// The same in one word.
+    pub reason: Option<String>,
+    /// How its breaker stands there.
+    pub breaker: String,
+    /// When it is tried that is open.
+    pub until: Option<DateTime<Utc>>,
+    /// Attempts under way.
+    pub under_way: i64,
 }
 
 impl Condition {
@@ -80,17 +105,28 @@ impl Condition {
                 };
                 Some(Told {
                     what: format!(
-                        "account {account} is down, and its messages wait: {trouble} ({code}: {detail})"
+                        "account {account} is down, and its messages go by another or wait: {trouble} \
+                         ({code}: {detail})"
                     ),
                     remedy: refusal.trouble.remedy().to_owned(),
                     since: refusal.since,
                 })
             }
+            Self::Failing { failing, since } => {
+                let Failing { detail, cause, .. } = failing;
+                let remedy = if cause == "throttled" {
+                    "set rate_per_s of the account to what the provider allows, or have it raised there"
+                } else {
+                    OUTAGE_REMEDY
+                };
+                let what = format!(
+                    "account {account}: {detail}; its breaker is open, and its messages go by another or wait"
+                );
+                Some(Told { what, remedy: remedy.to_owned(), since: *since })
+            }
             Self::Silent { calls, since } => Some(Told {
                 what: format!("account {account}: the last {calls} calls failed"),
-                remedy:
-                    "see whether the provider has an outage, and check base_url and the way there"
-                        .to_owned(),
+                remedy: OUTAGE_REMEDY.to_owned(),
                 since: *since,
             }),
         }
@@ -100,14 +136,14 @@ impl Condition {
 /// Reports for ever.
 pub(crate) async fn report(
     pool: &Connections,
-    process: Uuid,
+    (process, clock): (Uuid, &dyn Environment),
     accounts: &KnownAccounts,
 ) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = write(pool, process, accounts).await {
+        if let Err(error) = write(pool, (process, clock.now()), accounts).await {
             tracing::debug!(error = %error, "how the accounts are is not reported");
         }
     }
@@ -115,7 +151,7 @@ pub(crate) async fn report(
 
 async fn write(
     pool: &Connections,
-    process: Uuid,
+    (process, now): (Uuid, DateTime<Utc>),
     accounts: &KnownAccounts,
 ) -> Result<(), ProgressError> {
     let all = accounts.all();
@@ -126,10 +162,19 @@ async fn write(
     let whats: Vec<_> = told.iter().map(|told| told.map(|told| storable(&told.what))).collect();
     let remedies: Vec<_> = told.iter().map(|told| told.map(|told| told.remedy.as_str())).collect();
     let since: Vec<_> = told.iter().map(|told| told.map(|told| told.since)).collect();
+    let reasons: Vec<_> = all
+        .iter()
+        .map(|health| Some(health.condition().reason()).filter(|reason| *reason != "-"))
+        .collect();
+    let breakers: Vec<_> = all.iter().map(|health| health.breaker().as_str()).collect();
+    let until: Vec<_> = all.iter().map(|health| health.tried_at(now)).collect();
+    let under_way: Vec<_> = all.iter().map(|health| i64::from(health.under_way())).collect();
     let write = async |client: &mut Connection| {
         let statement = client.prepare_cached(REPORT).await?;
-        let values: [&(dyn ToSql + Sync); 6] =
-            [&process, &providers, &names, &whats, &remedies, &since];
+        let values: [&(dyn ToSql + Sync); 10] = [
+            &process, &providers, &names, &whats, &remedies, &since, &reasons, &breakers, &until,
+            &under_way,
+        ];
         client.execute(&statement, &values).await?;
         let statement = client.prepare_cached(FORGET).await?;
         client.execute(&statement, &[&FRESH.as_secs_f64()]).await?;
@@ -152,7 +197,26 @@ pub async fn reported_accounts(client: &Client) -> Result<Vec<AccountReport>, Er
             provider: row.try_get(0)?,
             account: row.try_get(1)?,
             told: told.map(|((what, remedy), since)| Told { what, remedy, since }),
+            reason: row.try_get(5)?,
+            breaker: row.try_get(6)?,
+            until: row.try_get(7)?,
+            under_way: row.try_get(8)?,
         })
     };
     rows.iter().map(reported).collect()
+}
+
+/// How many messages of today these accounts have used, with what the processes have leased ahead: of those that have a
+/// limit. An account is called by its provider and what that calls it, as in `twilio/AC0`.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn used_today(client: &Client, accounts: &[String]) -> Result<Vec<(String, i64)>, Error> {
+    let keys: Vec<String> = accounts.iter().map(|account| format!("{DAY}{account}")).collect();
+    let rows = client.query(USED_TODAY, &[&keys]).await?;
+    let used = |row: &tokio_postgres::Row| {
+        let key: &str = row.try_get(0)?;
+        Ok((key.strip_prefix(DAY).unwrap_or(key).to_owned(), row.try_get(1)?))
+    };
+    rows.iter().map(used).collect()
 }

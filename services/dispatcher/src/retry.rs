@@ -9,6 +9,8 @@ use hatch_providers::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::choose::Another;
+
 /// How attempts are spaced and how many there are.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -36,15 +38,17 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// What the domain is told of an adapter's outcome, now, of a message that is given up at `expires_at` at the
-    /// latest. `chance`, from 0 to 1, is the jitter.
+    /// latest. `chance`, from 0 to 1, is the jitter. Where the account is the reason, or the way to its provider, a message
+    /// that has another account goes by that at once; what is wrong with the message itself, no account mends; and of what
+    /// nobody knows, nothing follows.
     pub(crate) fn judge(
         &self,
         attempt: u32,
         outcome: Outcome,
         (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
-        chance: f64,
+        (chance, another): (f64, &Another),
     ) -> AttemptOutcome {
-        let (error, at_least) = match outcome {
+        let (mut error, at_least) = match outcome {
             Outcome::Accepted { provider_message_id, segments } => {
                 return AttemptOutcome::Accepted { provider_message_id, segments };
             }
@@ -56,6 +60,8 @@ impl RetryPolicy {
             Outcome::Account { trouble, code, detail } => {
                 let (reason, class) = (trouble.reason().to_owned(), ErrorClass::Account);
                 let error = SendError { code, class, detail, permanent: false };
+                let goes_on = matches!(another, Another::Now(_));
+                let expires_at = (!goes_on).then_some(expires_at);
                 return AttemptOutcome::AccountRefused { reason, error, expires_at };
             }
             Outcome::Refused { error } => (error, Duration::ZERO),
@@ -69,9 +75,16 @@ impl RetryPolicy {
                 (SendError { code, class, detail, permanent: false }, Duration::ZERO)
             }
         };
-        let another = !error.permanent && attempt < self.attempts_max;
-        let wait = self.wait(attempt, chance).max(at_least);
-        let retry_at = another.then(|| now + time::delta(wait));
+        if error.class == ErrorClass::Account && *another != Another::Nobody {
+            // Another account may well send it.
+            error.permanent = false;
+        }
+        let wait = match another {
+            Another::Now(_) if fails_over(&error) => Duration::ZERO,
+            _ => self.wait(attempt, chance).max(at_least),
+        };
+        let goes_on = !error.permanent && attempt < self.attempts_max;
+        let retry_at = goes_on.then(|| now + time::delta(wait));
         AttemptOutcome::NotSent { error, retry_at }
     }
 
@@ -90,6 +103,13 @@ impl RetryPolicy {
     }
 }
 
+/// Whether another account may do better at once.
+pub(crate) const fn fails_over(error: &SendError) -> bool {
+    let is_of_account =
+        matches!(error.class, ErrorClass::Account | ErrorClass::Rate | ErrorClass::Unreachable);
+    is_of_account && !error.permanent
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
@@ -105,7 +125,21 @@ mod tests {
     }
 
     fn judge(attempt: u32, outcome: Outcome, chance: f64) -> AttemptOutcome {
-        POLICY.judge(attempt, outcome, (now(), now() + TimeDelta::days(1)), chance)
+        judge_with(attempt, outcome, chance, &Another::Nobody)
+    }
+
+    fn judge_with(
+        attempt: u32,
+        outcome: Outcome,
+        chance: f64,
+        another: &Another,
+    ) -> AttemptOutcome {
+        POLICY.judge(attempt, outcome, (now(), now() + TimeDelta::days(1)), (chance, another))
+    }
+
+    fn refused(class: ErrorClass, permanent: bool) -> Outcome {
+        let (code, detail) = ("1".to_owned(), "no".to_owned());
+        Outcome::Refused { error: SendError { code, class, detail, permanent } }
     }
 
     fn unavailable() -> Outcome {
@@ -206,7 +240,65 @@ mod tests {
             match judge(attempt, Outcome::Account { trouble, code, detail }, 1.0) {
                 AttemptOutcome::AccountRefused { reason, error, expires_at } => {
                     assert_eq!((reason.as_str(), error.permanent), ("account_credentials", false));
-                    assert_eq!(expires_at, now() + TimeDelta::days(1));
+                    assert_eq!(expires_at, Some(now() + TimeDelta::days(1)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_goes_by_another_account_at_once_where_the_account_or_the_way_is_the_reason() {
+        let throttled = Outcome::Throttled {
+            retry_after: Some(Duration::from_secs(60)),
+            detail: String::new(),
+        };
+        let another = Another::Now("twilio-2".parse().expect("a name"));
+        // The outcome, and the milliseconds until the next attempt: with another account, with one later, without.
+        for (outcome, expected) in [
+            (throttled, [Some(0), Some(60_000), Some(60_000)]),
+            (unavailable(), [Some(0), Some(1_000), Some(1_000)]),
+            (refused(ErrorClass::Account, true), [Some(0), Some(1_000), None]),
+            (refused(ErrorClass::Account, false), [Some(0), Some(1_000), Some(1_000)]),
+            (refused(ErrorClass::Unreachable, false), [Some(0), Some(1_000), Some(1_000)]),
+            (refused(ErrorClass::Unreachable, true), [None, None, None]),
+            (refused(ErrorClass::InvalidRecipient, true), [None, None, None]),
+            (refused(ErrorClass::OptedOut, true), [None, None, None]),
+            (refused(ErrorClass::Content, true), [None, None, None]),
+            (refused(ErrorClass::Expired, true), [None, None, None]),
+            (refused(ErrorClass::Other, false), [Some(1_000), Some(1_000), Some(1_000)]),
+        ] {
+            for (another, expected) in
+                [&another, &Another::Later, &Another::Nobody].into_iter().zip(expected)
+            {
+                let judged = judge_with(1, outcome.clone(), 1.0, another);
+                assert_eq!(retry_after(&judged), expected, "{outcome:?} {another:?}");
+            }
+            let last = judge_with(POLICY.attempts_max, outcome.clone(), 1.0, &another);
+            assert_eq!(retry_after(&last), None, "attempts have an end: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_goes_by_no_other_account() {
+        let another = Another::Now("twilio-2".parse().expect("a name"));
+        let unknown = Outcome::Unknown { detail: "timeout".to_owned() };
+        let judged = judge_with(1, unknown, 0.5, &another);
+        assert!(matches!(judged, AttemptOutcome::Unknown { .. }), "{judged:?}");
+    }
+
+    #[test]
+    fn a_message_of_a_refused_account_waits_only_where_it_has_no_other() {
+        for (another, waits) in [
+            (Another::Now("twilio-2".parse().expect("a name")), false),
+            (Another::Later, true),
+            (Another::Nobody, true),
+        ] {
+            let (code, detail) = ("20003".to_owned(), String::new());
+            let outcome = Outcome::Account { trouble: Trouble::Credentials, code, detail };
+            match judge_with(1, outcome, 0.5, &another) {
+                AttemptOutcome::AccountRefused { expires_at, .. } => {
+                    assert_eq!(expires_at.is_some(), waits, "{another:?}");
                 }
                 other => panic!("{other:?}"),
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::{Channel, Priority};
+use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,10 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Dispatcher;
 use crate::account::SendingAccount;
 use crate::attempt::{Next, PendingMessage};
-use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
+use crate::due::{self, Action, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
 use crate::permits::Permits;
+use crate::slot::Slot;
 use crate::waiting::waiting_lane;
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
@@ -29,12 +30,15 @@ const NOT_FOUND_ENOUGH: u32 = 2;
 /// Every priority, the first first.
 pub(crate) const PRIORITIES: &[&str] = TURNS[0];
 
-/// The orders in which priorities are taken, one after the other: none waits for ever for a higher one.
+/// The orders in which priorities are taken, one after the other. Nothing is before a login code; bulk has a turn
+/// before normal messages, so that it does not wait for ever for those. Rows of older builds have its old name.
 const TURNS: &[&[&str]] = {
     const HIGH: &str = Priority::High.as_str();
     const NORMAL: &str = Priority::Normal.as_str();
-    const LOW: &str = Priority::Low.as_str();
-    &[&[HIGH, NORMAL, LOW], &[HIGH, NORMAL, LOW], &[NORMAL, HIGH, LOW], &[LOW, HIGH, NORMAL]]
+    const BULK: &str = Priority::Bulk.as_str();
+    const ONCE: &str = Priority::BULK_ONCE;
+    const USUAL: &[&str] = &[HIGH, NORMAL, BULK, ONCE];
+    &[USUAL, USUAL, USUAL, &[HIGH, BULK, ONCE, NORMAL]]
 };
 
 impl Handler for Dispatcher {
@@ -55,12 +59,9 @@ impl Handler for Dispatcher {
     ) {
         let message_id = timer.stream_id;
         let Some(pending) = PendingMessage::of(timer.tenant_id, message_id, stream) else { return };
-        match self.act(&timer, pending, room).await {
-            Ok(Next::Done) => {}
-            Ok(Next::Retry { pending, wait }) => {
-                let next = Next::Retry { pending, wait };
-                self.pursue(next, permits, permit).await;
-            }
+        let mut slot = Slot::new(permit, permits);
+        match self.act(&timer, pending, room, &mut slot).await {
+            Ok(next) => self.pursue(next, slot).await,
             Err(error) => {
                 log_unless_away!(warn, &error, %message_id, error = %error, "a timer cannot be moved");
             }
@@ -83,27 +84,36 @@ impl Dispatcher {
         self.swept.iter().map(lane).chain([unknown]).collect()
     }
 
-    async fn act(
+    /// Does what the message asks for now.
+    pub(crate) async fn act(
         &self,
         timer: &DueTimer,
         pending: PendingMessage,
         room: Option<OwnedSemaphorePermit>,
+        slot: &mut Slot,
     ) -> Result<Next, hatch_due::Error> {
         let (now, message_id) = (timer.taken_at, timer.stream_id);
         let timer = &timer.of_step(pending.message.attempt());
         let account = self.account_in_doubt(pending.tenant_id, &pending.message);
         let account = account.as_ref();
-        let policy = account.map_or(DoubtPolicy::Wait, SendingAccount::doubt_policy);
+        let asked = pending.message.requested().and_then(|request| request.options.on_doubt);
+        let policy = match account {
+            Some(account) => account.doubt_policy(asked),
+            None => OnDoubt::of(asked, None, false).into(),
+        };
         let waits = self.config.waits_of(account);
         let action = decide(&pending.message, now, policy, &waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");
         // Nothing else calls for an attempt.
         let room = room.filter(|_| action == Action::Attempt);
         match action {
-            Action::Attempt if self.must_wait(&pending) => {
-                return self.leave_waiting(timer, pending).await;
+            Action::Attempt => {
+                return match self.must_wait(&pending) {
+                    Some(accounts) => self.leave_waiting(timer, pending, &accounts).await,
+                    None => Ok(self.attempt(pending, None, room, slot).await),
+                };
             }
-            Action::Attempt | Action::Expire => return Ok(self.attempt(pending, None, room).await),
+            Action::Expire => return Ok(self.attempt(pending, None, room, slot).await),
             Action::ExpireLease => {
                 return Ok(self.change(pending, MessageCommand::ExpireLease { at: now }).await);
             }

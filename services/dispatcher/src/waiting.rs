@@ -1,4 +1,4 @@
-//! Messages that wait for an account: none carries their channel, or its provider refuses the one that does.
+//! Messages that wait for an account: none carries their channel, or nothing is given to any of those that do.
 //!
 //! Each says so in the log, once. Its timer is then in a lane apart, where nobody looks at it before its validity ends.
 //! There they are sorted by the account for which they wait. Whoever has one that works brings its messages back, and
@@ -16,19 +16,25 @@ use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
 use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
 use tokio::time::{Instant, sleep};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::Dispatcher;
-use crate::account::{Carriers, SendingAccount};
+use crate::account::{Carriers, SendingAccount, any_of};
 use crate::attempt::{Next, PendingMessage};
+use crate::choose::Sought;
 use crate::due::after;
-use crate::health::RELEASED;
+use crate::health::{Failing, RELEASED, Refusal};
 use crate::progress::Taken;
+use crate::rates::{PREFIX, is_line_of};
 use crate::sweep::PRIORITIES;
 
 /// What a message waits for that no account carries, in events and in its error.
 const NO_ACCOUNT: &str = "waiting_for_account";
+
+/// What a message waits for whose accounts' breakers are open, in events.
+const BREAKER_OPEN: &str = "account_unavailable";
 
 /// Between two looks at whether messages may go on, and between two parts of many that may.
 const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(20));
@@ -57,7 +63,8 @@ const COUNT: &str = "
      CROSS JOIN LATERAL (
            SELECT count(*) AS number, min(position) AS first
              FROM (SELECT position FROM due.timers
-                    WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting' LIMIT $3) AS t) AS counted
+                    WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting'
+                      AND NOT starts_with(timers.waits_for, $4) LIMIT $3) AS t) AS counted
       LEFT JOIN es.events e ON e.position = counted.first
      WHERE counted.number > 0";
 
@@ -88,7 +95,9 @@ pub(crate) const fn waiting_lane(channel: Channel) -> &'static str {
 /// PostgreSQL's.
 pub async fn waiting_for_account(client: &Client) -> Result<Vec<Waiting>, Error> {
     let lanes = Channel::ALL.map(waiting_lane);
-    let rows = client.query(COUNT, &[&Message::KIND, &lanes.as_slice(), &COUNTED_MAX]).await?;
+    let values: [&(dyn ToSql + Sync); 4] =
+        [&Message::KIND, &lanes.as_slice(), &COUNTED_MAX, &PREFIX];
+    let rows = client.query(COUNT, &values).await?;
     let of = |row: &tokio_postgres::Row| {
         let lane: &str = row.try_get(0)?;
         let channel = Channel::ALL.into_iter().find(|channel| waiting_lane(*channel) == lane);
@@ -99,22 +108,23 @@ pub async fn waiting_for_account(client: &Client) -> Result<Vec<Waiting>, Error>
 }
 
 impl Dispatcher {
-    /// Whether there is no account by which the message may be attempted now.
-    pub(crate) fn must_wait(&self, pending: &PendingMessage) -> bool {
-        let request = pending.message.requested();
-        let account = request.and_then(|request| self.account_for(pending.tenant_id, request));
-        account.is_none_or(|account| !account.health.admits())
+    /// For which accounts the message waits, none of which is given anything now; none where it need not wait for one that
+    /// works.
+    pub(crate) fn must_wait(&self, pending: &PendingMessage) -> Option<Vec<SendingAccount>> {
+        let request = pending.message.requested()?;
+        self.waits(Sought::of(pending, request))
     }
 
-    /// Has a message wait for an account. `taken` is acknowledged: the log brings it back.
+    /// Has a message wait for any of these accounts; for nobody, where there is none. `taken` is acknowledged: the log brings
+    /// it back.
     pub(crate) async fn wait_for_account(
         &self,
         pending: PendingMessage,
         taken: Option<Taken>,
-        account: Option<&SendingAccount>,
+        accounts: &[SendingAccount],
     ) -> Next {
         // What fails here is left to the next sweep.
-        if let Some(wait) = self.waits_for(&pending.message, account)
+        if let Some(wait) = self.waits_for(&pending.message, accounts)
             && pending.message.waits_for_account() != Some(wait.reason.as_str())
         {
             self.change(pending, MessageCommand::WaitForAccount(wait)).await;
@@ -130,40 +140,41 @@ impl Dispatcher {
         &self,
         timer: &DueTimer,
         pending: PendingMessage,
+        accounts: &[SendingAccount],
     ) -> Result<Next, hatch_due::Error> {
         let Some(request) = pending.message.requested() else { return Ok(Next::Done) };
-        let (account, channel) = (self.account_for(pending.tenant_id, request), request.channel);
-        let account = account.as_ref();
-        let wait = self.waits_for(&pending.message, account);
+        let wait = self.waits_for(&pending.message, accounts);
         if let Some(wait) = wait
             && pending.message.waits_for_account() == Some(wait.reason.as_str())
         {
             // It was let go, and somebody else tries, or it goes by another account by now.
-            let place = (waiting_lane(channel), waited_for(account));
-            self.timers.park(timer, place, wait.expires_at).await?;
+            let (lane, waits_for) = (waiting_lane(request.channel), waited_for(accounts));
+            self.timers.park(timer, (lane, waits_for.as_str()), wait.expires_at).await?;
             return Ok(Next::Done);
         }
-        Ok(self.wait_for_account(pending, None, account).await)
+        Ok(self.wait_for_account(pending, None, accounts).await)
     }
 
-    /// What a message waits for; none where its account works again by now.
-    fn waits_for(
-        &self,
-        message: &Message,
-        account: Option<&SendingAccount>,
-    ) -> Option<WaitForAccount> {
-        let (class, permanent) = (ErrorClass::Account, false);
-        let refusal = account.and_then(|account| account.health.refusal());
-        let (reason, code, detail) = match (account, refusal) {
-            (Some(_), Some(refusal)) => (refusal.trouble.reason(), refusal.code, refusal.detail),
-            (Some(_), None) => return None,
-            (None, _) => {
+    /// What a message waits for; none where one of its accounts works again by now.
+    fn waits_for(&self, message: &Message, accounts: &[SendingAccount]) -> Option<WaitForAccount> {
+        let (reason, class, code, detail) = match accounts.first() {
+            Some(first) => match (first.health.refusal(), first.health.failing()) {
+                (Some(refusal), _) => {
+                    let Refusal { trouble, code, detail, .. } = refusal;
+                    (trouble.reason(), ErrorClass::Account, code, detail)
+                }
+                (None, Some(Failing { detail, .. })) => {
+                    (BREAKER_OPEN, ErrorClass::Unreachable, "breaker_open".to_owned(), detail)
+                }
+                (None, None) => return None,
+            },
+            None => {
                 let channel = message.requested().map_or("", |request| request.channel.as_str());
                 let detail = format!("no account carries {channel}: it is sent when there is one");
-                (NO_ACCOUNT, NO_ACCOUNT.to_owned(), detail)
+                (NO_ACCOUNT, ErrorClass::Account, NO_ACCOUNT.to_owned(), detail)
             }
         };
-        let error = SendError { code, class, detail, permanent };
+        let error = SendError { code, class, detail, permanent: false };
         let (expires_at, at) = (self.expires_at(message), self.now());
         Some(WaitForAccount { reason: reason.to_owned(), error, expires_at, at })
     }
@@ -216,11 +227,16 @@ impl Dispatcher {
         has_more |= self.sort_again(&mut sorted.again).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
-            let Some(health) = carriers.waited_for(&called) else {
+            // Those are served elsewhere; of accounts that nobody here has, they are let go as all others.
+            if carriers.accounts().iter().any(|account| is_line_of(&called, account).is_some()) {
+                continue;
+            }
+            let healths = carriers.waited_for(&called);
+            // Any of them will do.
+            let Some(limit) = healths.iter().map(|health| health.releasable()).max() else {
                 nobodys.push(called);
                 continue;
             };
-            let limit = health.releasable();
             if limit > 0 {
                 let (of, lanes) = ([called.as_str()], (parked.as_slice(), home.as_slice()));
                 let released = self.timers.release(lanes, &of, (PRIORITIES, true), limit).await?;
@@ -270,16 +286,16 @@ impl Dispatcher {
     /// For whom the message waits; none while the log cannot be read.
     async fn sorted(&self, one: Parked) -> Option<(Parked, String)> {
         let loaded = self.dependencies.store.load::<Message>(one.tenant_id, one.stream_id).await;
-        let account = match &loaded {
-            Ok(loaded) => {
-                let request = loaded.state.requested();
-                request.and_then(|request| self.account_for(one.tenant_id, request))
-            }
+        let accounts = match &loaded {
+            Ok(loaded) => loaded.state.requested().map(|request| {
+                let (tenant_id, message_id) = (one.tenant_id, one.stream_id);
+                self.able(Sought { tenant_id, message_id, message: &loaded.state, request })
+            }),
             Err(LoadError::Log(error)) if error.is_unavailable() => return None,
             // Whoever can read it is another.
             Err(_) => None,
         };
-        Some((one, waited_for(account.as_ref()).to_owned()))
+        Some((one, waited_for(&accounts.unwrap_or_default())))
     }
 }
 
@@ -367,9 +383,9 @@ impl Again {
     }
 }
 
-/// How the timers call the one for whom a message waits.
-fn waited_for(account: Option<&SendingAccount>) -> &str {
-    account.map_or(NOBODY, |account| &*account.waited_for)
+/// How the timers call those of whom a message waits for any.
+fn waited_for(accounts: &[SendingAccount]) -> String {
+    if accounts.is_empty() { NOBODY.to_owned() } else { any_of(accounts) }
 }
 
 fn reaches(released: u64, limit: usize) -> bool {

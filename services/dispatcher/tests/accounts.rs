@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hatch_bus::testing::{TestBus, eventually};
+use hatch_directory::Directory;
 use hatch_dispatcher::{Dependencies, Stats, run};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
@@ -19,7 +20,9 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants, Trouble};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants, Trouble,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +86,8 @@ fn account(tenant: Uuid, adapter: Arc<dyn Adapter>) -> Account {
         senders: Vec::new(),
         tenants: Tenants::These(vec![TenantId(tenant)]),
         traffic: Traffic::Live,
+        limits: Limits::default(),
+        on_doubt: None,
         adapter,
         hooks: Vec::new(),
         acts_on_words: false,
@@ -121,6 +126,8 @@ impl World {
             head,
             bus: bus.connect_again().await,
             accounts: accounts.clone(),
+            routes: Routes::default(),
+            directory: Directory::of_nobody(),
             in_doubt: BTreeMap::new(),
             precondition: None,
             stats: Arc::clone(&stats),

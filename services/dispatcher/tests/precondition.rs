@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_bus::testing::{TestBus, eventually};
+use hatch_directory::Directory;
 use hatch_dispatcher::{Checked, Dependencies, Precondition, Stats, run};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
@@ -21,7 +22,9 @@ use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
     Metadata, NewEvent, Store, StreamWrite, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -100,6 +103,8 @@ impl World {
             head,
             bus: bus.connect_again().await,
             accounts: Accounts::new(vec![account(provider.clone())]),
+            routes: Routes::default(),
+            directory: Directory::of_nobody(),
             in_doubt: BTreeMap::new(),
             precondition: Some(expecting.clone()),
             stats: Arc::new(Stats::default()),
@@ -146,6 +151,8 @@ fn account(adapter: Arc<dyn Adapter>) -> Account {
         senders: Vec::new(),
         tenants: Tenants::All,
         traffic: Traffic::Live,
+        limits: Limits::default(),
+        on_doubt: None,
         adapter,
         hooks: Vec::new(),
         acts_on_words: false,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hatch_api::admission::{Admission, Intake, Rules, Signals};
+use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Connection, Connections, HeadWatch};
 use hatch_readmodel::Projections;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -22,6 +23,9 @@ const BEHIND_WITHIN: Duration = Duration::from_secs(1);
 /// Between two counts of all that waits, and how long one may take.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 const COUNT_MAX: Duration = Duration::from_secs(2);
+/// Between two looks for tenants of which very many wait, and how long one may take: it counts what the largest have.
+const LINES_EVERY: Duration = Duration::from_secs(30);
+const LINES_MAX: Duration = Duration::from_secs(10);
 /// Waits that can be aimed for, in milliseconds: progress is known to a quarter of a second.
 const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
 const WAIT_MS_DEFAULT: u64 = 400;
@@ -32,7 +36,7 @@ const BURST_DEFAULT: u64 = 2_000;
 /// # Errors
 /// A setting that is out of range, with its name.
 pub(crate) fn rules(settings: &AdmissionSettings) -> anyhow::Result<Rules> {
-    let AdmissionSettings { wait_ms, burst, waiting_max, .. } = *settings;
+    let AdmissionSettings { wait_ms, burst, waiting_max, waiting_per_tenant_max, .. } = *settings;
     let wait_ms = wait_ms.unwrap_or(WAIT_MS_DEFAULT);
     let burst = burst.unwrap_or(BURST_DEFAULT);
     anyhow::ensure!(
@@ -43,6 +47,10 @@ pub(crate) fn rules(settings: &AdmissionSettings) -> anyhow::Result<Rules> {
     );
     anyhow::ensure!(burst > 0, "configuration: admission.burst: expected at least 1");
     anyhow::ensure!(waiting_max > 0, "configuration: admission.waiting_max: expected at least 1");
+    anyhow::ensure!(
+        waiting_per_tenant_max > 0,
+        "configuration: admission.waiting_per_tenant_max: expected at least 1"
+    );
     Ok(Rules { wait: Duration::from_millis(wait_ms), burst })
 }
 
@@ -71,6 +79,27 @@ async fn say_behind(pool: &Connections) -> anyhow::Result<()> {
     let say =
         async |client: &mut Connection| Ok(hatch_readmodel::report_webhooks_behind(client).await?);
     pool.within(LOOK_MAX, say).await
+}
+
+/// Tells `admission` of tenants of which `most` messages or more wait in lines, until `shutdown`.
+pub(crate) async fn watch_lines(
+    admission: Admission,
+    most: u64,
+    pool: Connections,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = interval(LINES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let crowded = async |client: &mut Connection| {
+            Ok::<_, anyhow::Error>(hatch_dispatcher::crowded_tenants(client, limit).await?)
+        };
+        // What cannot be counted is taken for what it was when it last could.
+        if let Ok(tenants) = pool.within(LINES_MAX, crowded).await {
+            admission.observe_lines(tenants.into_iter().map(TenantId).collect(), most);
+        }
+    }
 }
 
 /// Tells `admission` until `shutdown`.

@@ -1,18 +1,22 @@
 //! The command line.
 
+mod failed;
 mod keys;
 mod master_key;
 mod members;
 mod requests;
+mod routes;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::failed::{DeadLetters, FailedFilter, InDoubt, Redrive, Resolve};
 pub use self::keys::{CreateKey, Keys, Team, Tenants};
 pub use self::master_key::MasterKey;
 pub use self::members::{InviteMember, Members};
 pub use self::requests::{Requests, TailRequests};
+pub use self::routes::{Explain, Routes};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -59,12 +63,21 @@ pub enum Command {
     /// Look at messages that failed for good, and send them again.
     #[command(subcommand, after_help = "Example: hatch dead-letters list --limit 20")]
     DeadLetters(DeadLetters),
+    /// Look at messages of which nobody knows whether they were sent, and say what they were.
+    #[command(subcommand, after_help = "Example: hatch in-doubt list --account twilio")]
+    InDoubt(InDoubt),
     /// Look at what providers posted, and read it again.
     #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
     Webhooks(Webhooks),
     /// Look at the accounts at providers, and ask the providers whether they let them in.
     #[command(subcommand, after_help = "Example: hatch accounts check")]
     Accounts(Accounts),
+    /// Say by which account a message goes, and why.
+    #[command(
+        subcommand,
+        after_help = "Example: hatch routes explain --channel sms --to +447700900123"
+    )]
+    Routes(Routes),
     /// Make tenants, suspend them, and let them go on.
     #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
     Tenants(Tenants),
@@ -255,52 +268,6 @@ pub struct Archive {
     /// Where each partition gets a folder [default: archive.directory].
     #[arg(long)]
     pub directory: Option<std::path::PathBuf>,
-}
-
-/// What to do with dead letters.
-#[derive(Debug, Subcommand)]
-pub enum DeadLetters {
-    /// Print the messages that failed for good, the newest first.
-    #[command(after_help = "Example: hatch dead-letters list --limit 20 --json")]
-    List {
-        /// How many at most (1 to 200).
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
-        limit: u32,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Begin a new round of attempts, as `POST /api/v1/messages/{id}/retry` does.
-    #[command(
-        after_help = "Example: hatch dead-letters redrive 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11\n\
-        hatch dead-letters redrive --code 30008 --dry-run\n\
-        Exit status 1 when one of them could not be sent again."
-    )]
-    Redrive(Redrive),
-}
-
-/// Flags of `dead-letters redrive`.
-#[derive(Debug, Args)]
-#[command(override_usage = "hatch dead-letters redrive [OPTIONS] <MESSAGES>...\n       \
-    hatch dead-letters redrive [OPTIONS] --all\n       \
-    hatch dead-letters redrive [OPTIONS] --code <CODE>")]
-pub struct Redrive {
-    /// The messages' ids; those of messages that are `undelivered` are taken, too.
-    #[arg(
-        value_parser = message_id,
-        required_unless_present_any = ["all", "code"],
-        conflicts_with_all = ["all", "code"]
-    )]
-    pub messages: Vec<uuid::Uuid>,
-    /// All that failed.
-    #[arg(long)]
-    pub all: bool,
-    /// Those whose error has this code.
-    #[arg(long)]
-    pub code: Option<String>,
-    /// Say what would be sent again, and send nothing.
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// What to do with webhooks.

@@ -139,17 +139,21 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::archive::run(&settings, flags)).await;
         }
-        Command::DeadLetters(cli::DeadLetters::List { limit, json }) => {
-            commands::dead_letters::list(&commands::running(settings)?, limit, json).await?;
+        Command::DeadLetters(what) => {
+            return Box::pin(commands::dead_letters::run(&commands::running(settings)?, what))
+                .await;
         }
-        Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
-            return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
+        Command::InDoubt(what) => {
+            return Box::pin(commands::in_doubt::run(&commands::running(settings)?, what)).await;
         }
         Command::Webhooks(what) => {
             return Box::pin(webhooks(&commands::running(settings)?, what)).await;
         }
         Command::Accounts(what) => {
             return commands::accounts::run(&commands::running(settings)?, what).await;
+        }
+        Command::Routes(cli::Routes::Explain(flags)) => {
+            return Box::pin(commands::routes::explain(&commands::running(settings)?, flags)).await;
         }
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;

@@ -8,6 +8,7 @@ mod dispatcher;
 mod door;
 mod joining;
 mod listener;
+mod pool_table;
 mod process;
 mod projector;
 mod query;
@@ -32,7 +33,8 @@ pub(crate) use self::accounts::{
 };
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
+    check, default_email_sender, default_sender, keep_rules, own_mailboxes, place, refusals, sites,
+    trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};

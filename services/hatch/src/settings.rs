@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
-use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
+use hatch_dispatcher::{BalanceSettings, BreakerRules, DoubtPolicy, RetryPolicy};
 use hatch_providers::{Secret, generic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,12 @@ mod environment;
 mod listener;
 mod load;
 mod master_key;
+mod pools;
 mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod routes;
 mod secret_file;
 mod sections;
 mod tokens;
@@ -33,7 +35,9 @@ mod trail;
 pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
+pub use pools::{PoolSenderSettings, PoolSettings};
 pub use rate_limits::RateLimitSettings;
+pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 pub use trail::{AuditSettings, RequestLogSettings};
 
@@ -108,6 +112,11 @@ pub struct Settings {
     pub default_email_sender: Option<String>,
     /// Accounts at providers, by hatch's own names for them: those of the sections that are called as providers, too.
     pub accounts: AccountsByName,
+    /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
+    /// JSON.
+    pub routes: Vec<RouteSettings>,
+    /// Pools of senders: 1,000 at most, each a table `[[pools]]`. As a variable it is a list in JSON.
+    pub pools: Vec<PoolSettings>,
     /// Where the simulator of `up` is, beside which this process runs.
     #[serde(skip)]
     #[schemars(skip)]
@@ -127,6 +136,8 @@ pub struct Settings {
     pub master_key_previous: Option<Secret>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
+    /// How messages are balanced among the accounts that share them in a route.
+    pub balance: BalanceSettings,
     /// How the relay works.
     pub relay: hatch_relay::Config,
     /// How the projector works.
@@ -156,6 +167,9 @@ pub struct LimitSettings {
     pub connections_max: Option<u64>,
     /// Clients that may follow the live feed at a time, of which one client has a quarter at most. Default: 256.
     pub live_streams_max: Option<u64>,
+    /// Messages of a day, in UTC, that each tenant may have sent: 1 to 1,000,000,000. Those above it wait for the next day.
+    /// Default: as many as there are.
+    pub messages_per_day: Option<u64>,
 }
 
 /// What becomes of the oldest part of the log.
@@ -212,9 +226,12 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
-    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait
-    /// and the longest. Its messages wait meanwhile.
+    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait; and
+    /// the longest between two trials of any account to which nothing else is given. Its messages go by another account
+    /// meanwhile, or wait.
     pub account_backoff_ms: [u64; 2],
+    /// When nothing is given to an account for a while: its calls fail, are not answered, or are too many.
+    pub breaker: BreakerRules,
     /// Attempts under way at a time for each provider account, 1 to 10,000; what finds no room is
     /// parked.
     pub account_concurrency_max: usize,
@@ -232,6 +249,8 @@ pub struct DispatcherSettings {
     /// What becomes of attempts in doubt, for each account by its name, or else for each provider:
     /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+    /// Days that it is kept what was said to providers, and what they answered, outside of the log: 1 to 3,650.
+    pub attempts_kept_days: u32,
 }
 
 /// How many messages are taken, where more are offered than can be finished.
@@ -250,6 +269,9 @@ pub struct AdmissionSettings {
     /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
     /// bound.
     pub waiting_max: u64,
+    /// Messages of one tenant that may wait for room at their accounts, whose rates they are beyond. Others are none of
+    /// their business: only that tenant is refused more.
+    pub waiting_per_tenant_max: u64,
 }
 
 /// What is done about words such as STOP that people write by SMS or MMS. A word is answered by an SMS if its text is set,
@@ -407,12 +429,15 @@ impl Default for Settings {
             default_sms_sender: None,
             default_email_sender: None,
             accounts: AccountsByName::new(),
+            routes: Vec::new(),
+            pools: Vec::new(),
             simulator_url: None,
             set_keys: BTreeMap::new(),
             generic: None,
             master_key: None,
             master_key_previous: None,
             dispatcher: DispatcherSettings::default(),
+            balance: BalanceSettings::default(),
             relay: hatch_relay::Config::default(),
             projector: hatch_projector::Config::default(),
             admission: AdmissionSettings::default(),
@@ -441,7 +466,13 @@ impl Default for ShutdownSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { enabled: true, wait_ms: None, burst: None, waiting_max: 1_000_000 }
+        Self {
+            enabled: true,
+            wait_ms: None,
+            burst: None,
+            waiting_max: 1_000_000,
+            waiting_per_tenant_max: 2_000_000,
+        }
     }
 }
 
@@ -472,6 +503,7 @@ impl Default for DispatcherSettings {
             lease_ms: 60_000,
             retry: RetryPolicy::default(),
             account_backoff_ms: [1_000, 30_000],
+            breaker: BreakerRules::default(),
             account_concurrency_max: 256,
             timers_lag_ms: 3_000,
             delivery_grace_ms: 10_000,
@@ -479,6 +511,7 @@ impl Default for DispatcherSettings {
             look_ups_ms: [30_000, 120_000],
             receipt_wait_ms: 600_000,
             in_doubt: BTreeMap::new(),
+            attempts_kept_days: 30,
         }
     }
 }

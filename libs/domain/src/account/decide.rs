@@ -47,10 +47,21 @@ impl Account {
     }
 
     fn is_so(&self, to: &AccountChanged) -> bool {
-        let AccountChanged { channels, senders, traffic, settings, secrets, at: _ } = to;
+        let AccountChanged {
+            channels,
+            senders,
+            traffic,
+            limits,
+            on_doubt,
+            settings,
+            secrets,
+            at: _,
+        } = to;
         self.channels == *channels
             && self.senders == *senders
             && self.traffic == *traffic
+            && self.limits == *limits
+            && self.on_doubt == *on_doubt
             && self.settings == *settings
             && self.secrets == *secrets
     }

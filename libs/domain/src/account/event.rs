@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
@@ -31,6 +33,12 @@ pub struct AccountCreated {
     /// Which messages it takes.
     #[serde(default)]
     pub traffic: Traffic,
+    /// How much it is given; as much as there is, if nothing is said.
+    #[serde(default, skip_serializing_if = "AccountLimits::is_none")]
+    pub limits: AccountLimits,
+    /// What becomes of its attempts in doubt; what is set for the installation, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
     /// The provider's settings that are no secrets.
     #[schema(value_type = Object)]
     pub settings: BTreeMap<String, Value>,
@@ -56,6 +64,12 @@ pub struct AccountChanged {
     /// Which messages it takes.
     #[serde(default)]
     pub traffic: Traffic,
+    /// How much it is given; as much as there is, if nothing is said.
+    #[serde(default, skip_serializing_if = "AccountLimits::is_none")]
+    pub limits: AccountLimits,
+    /// What becomes of its attempts in doubt; what is set for the installation, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
     /// The provider's settings that are no secrets.
     #[schema(value_type = Object)]
     pub settings: BTreeMap<String, Value>,

@@ -15,6 +15,8 @@ impl Account {
                     channels: e.channels,
                     senders: e.senders,
                     traffic: e.traffic,
+                    limits: e.limits,
+                    on_doubt: e.on_doubt,
                     settings: e.settings,
                     secrets: e.secrets,
                     created_by: e.created_by,
@@ -30,6 +32,8 @@ impl Account {
                 self.channels = e.channels;
                 self.senders = e.senders;
                 self.traffic = e.traffic;
+                self.limits = e.limits;
+                self.on_doubt = e.on_doubt;
                 self.settings = e.settings;
                 self.secrets = e.secrets;
                 self.changed_at = Some(e.at);

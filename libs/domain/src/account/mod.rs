@@ -8,6 +8,7 @@ pub mod command;
 mod decide;
 pub mod event;
 mod evolve;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,8 @@ use uuid::Uuid;
 
 use self::command::{AccountCommand, AccountRejection};
 use self::event::AccountEvent;
+pub use self::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
@@ -48,6 +51,10 @@ pub struct Account {
     channels: Vec<Channel>,
     senders: Vec<Address>,
     traffic: Traffic,
+    #[serde(default)]
+    limits: AccountLimits,
+    #[serde(default)]
+    on_doubt: Option<OnDoubt>,
     settings: BTreeMap<String, Value>,
     secrets: BTreeMap<String, Sealed>,
     created_by: String,
@@ -86,6 +93,18 @@ impl Account {
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// How much it is given.
+    #[must_use]
+    pub const fn limits(&self) -> AccountLimits {
+        self.limits
+    }
+
+    /// What becomes of its attempts in doubt, where that is said.
+    #[must_use]
+    pub const fn on_doubt(&self) -> Option<OnDoubt> {
+        self.on_doubt
     }
 
     /// The provider's settings that are no secrets.

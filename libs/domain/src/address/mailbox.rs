@@ -9,7 +9,7 @@ use idna::uts46::{DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
 
 use super::written::{is_invisible, visible};
-use super::{AddressError, WRITTEN_BYTES_MAX};
+use super::{Address, AddressError, AddressKind, WRITTEN_BYTES_MAX};
 
 /// Bytes of an address that is sent to: a path has 256, and two of them are angle brackets (RFC 5321, section 4.5.3.1.3).
 /// The limit of 64 for the local part (4.5.3.1.1) is none that servers keep: the reply addresses of large
@@ -129,6 +129,12 @@ pub(crate) fn domain_to_ascii(domain: &str) -> Option<Cow<'_, str>> {
     mapped.ok()
 }
 
+/// The domain of a mailbox as DNS has it; none of an address of another kind.
+pub(crate) fn domain_of(address: &Address) -> Option<Cow<'_, str>> {
+    let (_, domain) = address.as_str().rsplit_once('@')?;
+    (address.kind() == AddressKind::Email).then(|| domain_to_ascii(domain))?
+}
+
 fn domain_to_unicode(domain: &str) -> Option<String> {
     let (unicode, mapped) =
         Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow);
@@ -188,7 +194,7 @@ fn is_quoted_text(text: &str) -> bool {
 }
 
 /// Whether DNS can have the domain, two names at least, of which the last is no number.
-fn is_domain(ascii: &str) -> bool {
+pub(crate) fn is_domain(ascii: &str) -> bool {
     let is_name = |name: &str| {
         (1..=63).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

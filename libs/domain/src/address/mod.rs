@@ -7,6 +7,7 @@
 mod mailbox;
 mod phone;
 mod quirks;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -16,7 +17,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::mailbox::domain_to_ascii;
+pub(crate) use self::mailbox::{domain_of, domain_to_ascii, is_domain};
+pub use self::sender::SenderKind;
 pub(crate) use self::written::is_invisible;
 
 /// Bytes of a written address at most: what is longer is none, and is not looked at.
@@ -377,6 +379,12 @@ impl Address {
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         Scoped::read(&self.0).map(|scoped| scoped.scope)
+    }
+
+    /// The calling code of a phone number's country, such as 44; that of its first digits is enough.
+    #[must_use]
+    pub fn calling_code(number: &str) -> Option<u16> {
+        phone::calling_code(number)
     }
 
     /// The normalised text.

@@ -75,6 +75,19 @@ const fn is_plus(c: char) -> bool {
     matches!(c, '+' | '\u{ff0b}' | '\u{fe62}')
 }
 
+/// Whether two numbers in E.164 form are of one country. Of several countries with one code, as North America has it, it is
+/// that of the area, as far as libphonenumber knows it.
+pub(super) fn are_of_one_country(one: &str, other: &str) -> bool {
+    let code = |number: &str| {
+        let digits = number.strip_prefix('+')?;
+        country_code(digits).map(|split| digits[..split].to_owned())
+    };
+    let region = |number: &str| phonenumber::parse(None, number).ok()?.country().id();
+    let (Some(code_of_one), Some(code_of_other)) = (code(one), code(other)) else { return false };
+    let regions = (region(one), region(other));
+    code_of_one == code_of_other && !matches!(regions, (Some(one), Some(other)) if one != other)
+}
+
 /// What is dialled after the plus.
 struct Dialled {
     digits: String,
@@ -140,6 +153,13 @@ impl Dialled {
         digits.replace_range(code..code + dropped, "");
         digits
     }
+}
+
+/// The country code that begins a number in E.164 form, or its first digits.
+pub(super) fn calling_code(number: &str) -> Option<u16> {
+    let digits = number.strip_prefix('+')?;
+    let digits = digits.get(..CODE_DIGITS_MAX.min(digits.len()))?;
+    digits[..country_code(digits)?].parse().ok()
 }
 
 /// How many digits of the number are its country code. Country codes are prefix-free (ITU-T E.164).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event::{MessageReceived, MessageRequested};
+use super::event::{MessageReceived, MessageRequested, Resolution};
 use super::status::Status;
 use crate::address::Address;
 use crate::ids::ConversationId;
@@ -54,6 +54,8 @@ pub enum MessageCommand {
     },
     /// Let the next attempt wait until there is an account for it that works.
     WaitForAccount(WaitForAccount),
+    /// Let the next attempt wait in a line of its account, until there is room for it.
+    WaitInLine(WaitInLine),
     /// Let a message that waits for an attempt fail without one.
     Refuse {
         /// Why, such as a recipient who opted out.
@@ -66,8 +68,10 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
-    /// Say what came of an attempt in doubt, by a look-up, a policy or a person.
+    /// Say what came of an attempt in doubt, by a look-up or a policy.
     SettleDoubt(SettleDoubt),
+    /// Say what an attempt in doubt was, by a person.
+    ResolveDoubt(ResolveDoubt),
     /// Give up a message that waits for an attempt: what it says is out of date.
     Expire {
         /// When the round began that is out of date ([`Message::round_from`](super::Message::round_from)). A
@@ -106,6 +110,21 @@ pub struct WaitForAccount {
     pub at: DateTime<Utc>,
 }
 
+/// Has a message wait in a line of its account.
+#[derive(Debug, Clone)]
+pub struct WaitInLine {
+    /// What there is not enough of, in one word.
+    pub reason: String,
+    /// The line.
+    pub waits_for: String,
+    /// No attempt starts before; none where one may at any time.
+    pub until: Option<DateTime<Utc>>,
+    /// When it is given up, if it still waits.
+    pub expires_at: DateTime<Utc>,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
 /// Ends the doubt about an attempt.
 #[derive(Debug, Clone)]
 pub struct SettleDoubt {
@@ -113,6 +132,17 @@ pub struct SettleDoubt {
     pub attempt: u32,
     /// What came of it.
     pub settlement: Settlement,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// Ends the doubt about the latest attempt by a person's word.
+#[derive(Debug, Clone)]
+pub struct ResolveDoubt {
+    /// What the attempt was.
+    pub resolution: Resolution,
+    /// How the person knows.
+    pub reason: String,
     /// Now.
     pub at: DateTime<Utc>,
 }
@@ -195,8 +225,8 @@ pub enum AttemptOutcome {
         reason: String,
         /// What the provider said.
         error: SendError,
-        /// When the message is given up, if it still waits.
-        expires_at: DateTime<Utc>,
+        /// When the message is given up, if it still waits for the account; none where it goes by another one at once.
+        expires_at: Option<DateTime<Utc>>,
     },
     /// No call was made, for a reason of the claimant's own: nothing was sent, and the attempt counts for none.
     Abandoned {
@@ -266,6 +296,9 @@ pub enum MessageRejection {
     /// It has not failed, and is not known not to have arrived.
     #[error("the message is {}, and cannot be retried", .0.as_str())]
     NotRetryable(Status),
+    /// Nothing about it is in doubt.
+    #[error("the message is {}, and nothing about it is in doubt", .0.as_str())]
+    NotInDoubt(Status),
     /// Its next attempt is not due yet.
     #[error("the next attempt is due at {0}")]
     NotDue(DateTime<Utc>),

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::command::{
     AttemptOutcome, JoinConversation, MessageCommand, MessageRejection, ReceiptOutcome,
     RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount,
+    WaitInLine,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
@@ -43,9 +44,11 @@ impl Message {
             MessageCommand::Retry { at } => self.retry(*at),
             MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
             MessageCommand::WaitForAccount(wait) => self.wait_for_account(wait),
+            MessageCommand::WaitInLine(wait) => self.wait_in_line(wait),
             MessageCommand::Refuse { error, at } => self.refuse(error, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
+            MessageCommand::ResolveDoubt(resolve) => self.resolve_doubt(resolve),
             MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
         }
     }
@@ -150,7 +153,7 @@ impl Message {
             }
             AttemptOutcome::AccountRefused { reason, error, expires_at } if unsettled => {
                 let (reason, error) = (Some(reason.clone()), Some(error.clone()));
-                let (attempt, retry_at, expires_at) = (number, at, Some(*expires_at));
+                let (attempt, retry_at, expires_at) = (number, at, *expires_at);
                 vec![AttemptAbandoned { attempt, reason, retry_at, error, expires_at, at }.into()]
             }
             _ => Vec::new(),
@@ -211,7 +214,8 @@ impl Message {
             Some(due) if due >= until => Ok(Vec::new()),
             Some(_) => {
                 let (reason, error, expires_at) = (reason.to_owned(), None, None);
-                Ok(vec![MessageDeferred { reason, until, error, expires_at, at }.into()])
+                let waits_for = None;
+                Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for, at }.into()])
             }
             None => Err(MessageRejection::NotWaiting(self.status())),
         }
@@ -231,7 +235,22 @@ impl Message {
         }
         let WaitForAccount { reason, error, expires_at, at } = wait.clone();
         let (until, error, expires_at) = (at.max(due), Some(error), Some(expires_at));
-        Ok(vec![MessageDeferred { reason, until, error, expires_at, at }.into()])
+        Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for: None, at }.into()])
+    }
+
+    /// Says so once, as long as it stays in that line.
+    fn wait_in_line(&self, wait: &WaitInLine) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let Some(due) = self.attempt_due() else {
+            return Err(MessageRejection::NotWaiting(self.status()));
+        };
+        let WaitInLine { reason, waits_for, until, expires_at, at } = wait.clone();
+        if self.line.as_deref() == Some(waits_for.as_str()) {
+            return Ok(Vec::new());
+        }
+        let until = until.unwrap_or(at).max(due);
+        let (error, expires_at, waits_for) = (None, Some(expires_at), Some(waits_for));
+        Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for, at }.into()])
     }
 
     fn refuse(
@@ -340,7 +359,7 @@ impl Message {
 }
 
 /// The attempt surely did not send; without another one the message has failed.
-fn not_sent(
+pub(super) fn not_sent(
     attempt: u32,
     error: &SendError,
     retry_at: Option<DateTime<Utc>>,

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::event::MessageEvent;
+use super::event::{MessageEvent, Resolution};
 
 /// What an event says of its message's due time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +60,14 @@ impl MessageEvent {
             // Decided by us on the message as it is; a receipt may speak of an earlier attempt.
             Self::MessageFailed(e) if e.receipt_id.is_none() => Due::Over,
             Self::MessageFailed(e) => Due::Settled { attempt: e.attempt },
-            // They move no message, and so its due time neither: no attempt has the number 0.
-            Self::RecipientComplained(_) | Self::RecipientUnsubscribed(_) => {
-                Due::Settled { attempt: 0 }
+            // Where it was not sent, the event that follows says what is due.
+            Self::DoubtResolved(e) if e.resolution == Resolution::Sent => {
+                Due::Settled { attempt: e.attempt }
             }
+            // They move no message, and so its due time neither: no attempt has the number 0.
+            Self::RecipientComplained(_)
+            | Self::RecipientUnsubscribed(_)
+            | Self::DoubtResolved(_) => Due::Settled { attempt: 0 },
             Self::MessageDelivered(_)
             | Self::MessageRead(_)
             | Self::MessageCanceled(_)

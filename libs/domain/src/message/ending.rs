@@ -44,6 +44,7 @@ impl Message {
             | E::RetryRequested(_)
             | E::MessageReread(_)
             | E::MessageJoinedConversation(_)
+            | E::DoubtResolved(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => return None,
         };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use super::doubt::{DoubtResolved, Resolution};
 use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
@@ -296,6 +297,10 @@ pub struct MessageDeferred {
     /// Where it waits for its account: until when at the latest. It goes on as soon as there is one that works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
+    /// The line in which it waits, where its account has one: those of an account, or of an account's sender, go on one
+    /// after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Since when.
     pub at: DateTime<Utc>,
 }
@@ -397,6 +402,7 @@ crate::events! {
         RecipientComplained,
         RecipientUnsubscribed,
         MessageJoinedConversation,
+        DoubtResolved,
     }
 }
 
@@ -423,6 +429,7 @@ impl MessageEvent {
             Self::RecipientComplained(e) => e.at,
             Self::RecipientUnsubscribed(e) => e.at,
             Self::MessageJoinedConversation(e) => e.at,
+            Self::DoubtResolved(e) => e.at,
         }
     }
 

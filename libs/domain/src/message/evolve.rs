@@ -1,6 +1,6 @@
 //! What a message becomes by each of its events.
 
-use super::event::{MessageEvent, SendAttempted};
+use super::event::{MessageEvent, Resolution, SendAttempted};
 use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
 
@@ -39,21 +39,32 @@ impl Message {
                     attempt.in_doubt_at = Some(e.at);
                 }
             }
-            E::SendFailed(e) => self.not_before = e.retry_at,
+            E::SendFailed(e) => {
+                self.not_before = e.retry_at;
+                self.note(e.attempt, |attempt| attempt.not_sent = true);
+            }
+            // What a person has sent again is not too late for that.
+            E::DoubtResolved(e) if e.resolution == Resolution::Resend => {
+                self.round_from = Some(e.at);
+            }
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
                 self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
-                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                self.line = None;
+                self.note(e.attempt, |attempt| {
                     attempt.abandoned = true;
-                }
+                    // What the provider says of its account keeps the message from that.
+                    attempt.not_sent = e.error.is_some();
+                });
             }
             E::MessageDeferred(e) => {
                 self.not_before = Some(e.until);
                 self.waits_for = e.expires_at.map(|_| e.reason.clone());
+                self.line.clone_from(&e.waits_for);
             }
             E::RetryRequested(e) => {
                 self.not_before = Some(e.at);
-                self.waits_for = None;
+                (self.waits_for, self.line) = (None, None);
                 self.attempts_before = self.attempt();
                 self.round_from = Some(e.at);
             }
@@ -70,6 +81,7 @@ impl Message {
             }
             E::MessageFailed(_)
             | E::MessageCanceled(_)
+            | E::DoubtResolved(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => {}
         }
@@ -77,11 +89,12 @@ impl Message {
     }
 
     fn begin(&mut self, event: &SendAttempted) {
-        self.waits_for = None;
+        (self.waits_for, self.line) = (None, None);
         self.attempts.push(Attempt {
             number: event.attempt,
             provider: event.provider.clone(),
             account: event.account.clone(),
+            name: event.choice.as_ref().map(|choice| choice.name.clone()),
             token: event.token,
             at: event.at,
             lease_until: event.lease_until,
@@ -89,6 +102,7 @@ impl Message {
             provider_message_id: None,
             segments: None,
             abandoned: false,
+            not_sent: false,
             arrived: Told::default(),
             bounced: Told::default(),
         });

@@ -6,6 +6,7 @@
 
 pub mod command;
 mod decide;
+mod doubt;
 pub mod due;
 mod ending;
 pub mod event;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use self::command::{MessageCommand, MessageRejection};
 use self::event::MessageEvent;
-pub use self::state::{Doubt, Message};
+pub use self::state::{Doubt, Message, Tried};
 use crate::Channel;
 use crate::decider::{Decider, Ending, Routing};
 use crate::ids::MessageId;

@@ -9,6 +9,7 @@ use super::command::MessageRejection;
 use super::event::{MessageReceived, MessageRequested};
 use super::recipients::{Recipients, Told};
 use super::status::{AttemptStatus, Status};
+use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::decider::{Decider, Routing};
 use crate::ids::ConversationId;
@@ -26,6 +27,8 @@ pub struct Message {
     pub(super) not_before: Option<DateTime<Utc>>,
     /// What it waits for, where that is an account.
     pub(super) waits_for: Option<String>,
+    /// The line of its account in which it waits.
+    pub(super) line: Option<String>,
     /// The attempts of the rounds before the present one.
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
@@ -45,6 +48,8 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     pub(super) provider: String,
     pub(super) account: String,
+    /// What hatch calls that account, where the claim says so.
+    pub(super) name: Option<AccountName>,
     pub(super) token: Option<Uuid>,
     pub(super) at: DateTime<Utc>,
     pub(super) lease_until: DateTime<Utc>,
@@ -55,6 +60,8 @@ pub(super) struct Attempt {
     pub(super) segments: Option<u32>,
     /// It was claimed and not made.
     pub(super) abandoned: bool,
+    /// The provider surely did not take the message by it, and said so, or could not be reached.
+    pub(super) not_sent: bool,
     /// Whom it reached, by what was said of it.
     pub(super) arrived: Told,
     /// From whom it came back.
@@ -115,6 +122,25 @@ impl Message {
         let of_round = |attempt: &&Attempt| attempt.number > self.attempts_before;
         let made = self.attempts.iter().filter(of_round).filter(|attempt| !attempt.abandoned);
         u32::try_from(made.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The accounts by which attempts of the present round surely did not send it, in their order, each as often as it
+    /// was tried. An attempt for which nobody was called says nothing of its account, and neither does one in doubt.
+    pub fn tried(&self) -> impl Iterator<Item = Tried<'_>> {
+        let of_round = |attempt: &&Attempt| attempt.number > self.attempts_before;
+        self.attempts.iter().filter(of_round).filter(|attempt| attempt.not_sent).map(|attempt| {
+            Tried {
+                name: attempt.name.as_ref(),
+                provider: &attempt.provider,
+                account: &attempt.account,
+            }
+        })
+    }
+
+    /// The present round of attempts: how many attempts there were before it, which no two rounds have in common.
+    #[must_use]
+    pub const fn round(&self) -> u32 {
+        self.attempts_before
     }
 
     /// When the next attempt is due; none when the message waits for none. One that is to be sent at once is
@@ -180,6 +206,12 @@ impl Message {
         self.waits_for.as_deref()
     }
 
+    /// The line of its account in which it waits; none where it waits in none.
+    #[must_use]
+    pub fn waits_in_line(&self) -> Option<&str> {
+        self.line.as_deref()
+    }
+
     /// Whether an attempt may begin, now or later.
     #[must_use]
     pub fn waits_for_attempt(&self) -> bool {
@@ -226,6 +258,17 @@ impl Message {
             priority: priority.map(Priority::as_str),
         }
     }
+}
+
+/// An account by which a message surely was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried<'a> {
+    /// What hatch called it; none in claims from before they said so.
+    pub name: Option<&'a AccountName>,
+    /// The provider that was called.
+    pub provider: &'a str,
+    /// What that calls the account.
+    pub account: &'a str,
 }
 
 /// An attempt in doubt.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::event::MessageEvent;
+use super::event::{MessageEvent, Resolution};
 
 /// Where a message stands. Outbound: `scheduled`, `queued`, `sending`, `sent`, `delivered`, `read`, or `retrying`,
 /// `in_doubt`, `failed`, `undelivered`, `partly_delivered`, `canceled`; inbound: `received`. A message to several is
@@ -140,6 +140,10 @@ impl AttemptStatus {
             E::MessageReceived(_) => self.raised(self.attempt, Status::Received),
             E::SendAttempted(e) => self.started(e.attempt),
             E::MessageSent(e) => self.raised(e.attempt, Status::Sent),
+            E::DoubtResolved(e) if e.resolution == Resolution::Sent => {
+                self.raised(e.attempt, Status::Sent)
+            }
+            E::DoubtResolved(_) => self,
             E::SendFailed(e) => self.raised(e.attempt, Status::Retrying),
             E::SendInDoubt(e) => self.raised(e.attempt, Status::InDoubt),
             E::AttemptAbandoned(e) => self.raised(e.attempt, Status::Retrying),

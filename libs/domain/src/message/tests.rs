@@ -1,6 +1,7 @@
 //! Given these events, when this command, then these events (or this rejection).
 
 mod accounts;
+mod doubts;
 mod endings;
 mod properties;
 mod receipts;
@@ -12,14 +13,14 @@ mod written;
 use chrono::{DateTime, Utc};
 
 use super::command::{
-    AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, SettleDoubt, Settlement,
-    StartAttempt, WaitForAccount,
+    AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, ResolveDoubt, SettleDoubt,
+    Settlement, StartAttempt, WaitForAccount, WaitInLine,
 };
 use super::event::{
-    AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,
-    MessageRead, MessageReceived, MessageRequested, MessageReread, MessageSent, MessageUndelivered,
-    RecipientComplained, RecipientUnsubscribed, RetryRequested, SendAttempted, SendFailed,
-    SendInDoubt,
+    AttemptAbandoned, DoubtResolved, MessageCanceled, MessageDeferred, MessageDelivered,
+    MessageFailed, MessageRead, MessageReceived, MessageRequested, MessageReread, MessageSent,
+    MessageUndelivered, RecipientComplained, RecipientUnsubscribed, Resolution, RetryRequested,
+    SendAttempted, SendFailed, SendInDoubt,
 };
 use super::status::Status;
 use super::*;
@@ -64,6 +65,12 @@ impl From<RecordOutcome> for MessageCommand {
 impl From<SettleDoubt> for MessageCommand {
     fn from(command: SettleDoubt) -> Self {
         Self::SettleDoubt(command)
+    }
+}
+
+impl From<ResolveDoubt> for MessageCommand {
+    fn from(command: ResolveDoubt) -> Self {
+        Self::ResolveDoubt(command)
     }
 }
 
@@ -200,6 +207,11 @@ fn settle(n: u32, sent: bool) -> SettleDoubt {
         Settlement::NotSent { error: error(false), retry_at: Some(at(30)) }
     };
     SettleDoubt { attempt: n, settlement, at: at(20) }
+}
+
+/// A person who looked.
+fn resolve(resolution: Resolution) -> ResolveDoubt {
+    ResolveDoubt { resolution, reason: "asked their support".to_owned(), at: at(40) }
 }
 
 fn in_doubt(n: u32) -> MessageEvent {

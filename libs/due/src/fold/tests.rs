@@ -35,6 +35,7 @@ fn facts(first_position: i64, said: &[DueTime]) -> Vec<Fact<()>> {
                 begins: position == 1,
                 note: None,
                 place,
+                waits_for: None,
                 undecodable: false,
             }),
         })

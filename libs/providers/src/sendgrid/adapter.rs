@@ -1,7 +1,6 @@
 //! Sends by `POST /v3/mail/send`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
 use hatch_domain::address::Address;
 use hatch_domain::mailbox::PersonRole;
@@ -15,6 +14,7 @@ use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personali
 use super::{Settings, codes};
 use crate::adapter::{Adapter, BoxFuture, Checked, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
+use crate::mail::outgoing::{FILENAME, Names, Texts, headers, once, subject};
 use crate::{Error, Trouble};
 
 /// The answer's header with SendGrid's id of the mail.
@@ -22,9 +22,6 @@ const MESSAGE_ID: HeaderName = HeaderName::from_static("x-message-id");
 
 /// When the rate limit begins anew, in Unix seconds.
 const RESET: &str = "x-ratelimit-reset";
-
-/// What a file without a name is called.
-const FILENAME: &str = "attachment";
 
 /// Sends mail through one SendGrid account.
 pub struct SendGridAdapter {
@@ -125,9 +122,11 @@ fn checked(exchange: Exchange) -> Checked {
 fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -> Mail<'a> {
     let names = Names::of(email);
     let mut seen = HashSet::new();
-    let mut mailboxes =
-        |role, addresses: &'a [Address]| names.mailboxes(role, addresses, &mut seen);
-    let subject = email.subject.as_deref().filter(|subject| !subject.trim().is_empty());
+    // SendGrid refuses a mail that names an address twice.
+    let mut mailboxes = |role, addresses: &'a [Address]| -> Vec<Mailbox<'a>> {
+        let new = once(addresses, &mut seen).into_iter();
+        new.map(|address| mailbox(&names, role, address)).collect()
+    };
     let correlation = message.correlation();
     Mail {
         personalizations: [Personalization {
@@ -135,9 +134,9 @@ fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -
             cc: mailboxes(PersonRole::Cc, &email.cc),
             bcc: mailboxes(PersonRole::Bcc, &email.bcc),
         }],
-        from: names.mailbox(PersonRole::From, &message.from),
-        reply_to: email.reply_to.as_ref().map(|one| names.mailbox(PersonRole::ReplyTo, one)),
-        subject: subject.unwrap_or(default_subject),
+        from: mailbox(&names, PersonRole::From, &message.from),
+        reply_to: email.reply_to.as_ref().map(|one| mailbox(&names, PersonRole::ReplyTo, one)),
+        subject: subject(email, default_subject),
         content: content(message, email),
         attachments: message.attachments.iter().filter_map(file).collect(),
         headers: headers(email),
@@ -149,30 +148,8 @@ fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -
     }
 }
 
-/// The names that are shown with the addresses of a mail.
-struct Names<'a>(HashMap<(PersonRole, &'a Address), &'a str>);
-
-impl<'a> Names<'a> {
-    fn of(email: &'a Email) -> Self {
-        let people = email.people.iter();
-        Self(people.map(|one| ((one.role, &one.address), one.name.as_str())).collect())
-    }
-
-    fn mailbox(&self, role: PersonRole, address: &'a Address) -> Mailbox<'a> {
-        let name = self.0.get(&(role, address)).copied();
-        Mailbox { email: address.to_send(), name }
-    }
-
-    /// The addresses that are not in `seen` yet: SendGrid refuses a mail that names one twice.
-    fn mailboxes(
-        &self,
-        role: PersonRole,
-        addresses: &'a [Address],
-        seen: &mut HashSet<Cow<'a, Address>>,
-    ) -> Vec<Mailbox<'a>> {
-        let new = addresses.iter().filter(|address| seen.insert(address.identity()));
-        new.map(|address| self.mailbox(role, address)).collect()
-    }
+fn mailbox<'a>(names: &Names<'a>, role: PersonRole, address: &'a Address) -> Mailbox<'a> {
+    Mailbox { email: address.to_send(), name: names.name(role, address) }
 }
 
 /// The file itself; one that is only linked goes into the text.
@@ -185,76 +162,12 @@ fn file(attachment: &Attachment) -> Option<File<'_>> {
     })
 }
 
-/// The text and its HTML, each with the links below it. SendGrid takes no empty text.
+/// SendGrid takes no empty text, and the plain one before HTML.
 fn content(message: &Outbound, email: &Email) -> Vec<Content> {
-    let links: Vec<(&str, &str)> = message
-        .attachments
-        .iter()
-        .filter(|file| file.content.is_none())
-        .filter_map(|file| {
-            let url = file.url.as_deref()?;
-            Some((url, file.filename.as_deref().unwrap_or(url)))
-        })
-        .collect();
-    let text = message.body.as_deref().filter(|text| !text.is_empty());
-    let html = email.html.as_deref().filter(|html| !html.is_empty());
-    let text = match (text, html) {
-        (None, Some(_)) => None,
-        (text, _) => Some(with_links(text.unwrap_or_default(), &links)),
-    };
-    let text = text.map(|text| if text.is_empty() { " ".to_owned() } else { text });
-    let html = html.map(|html| with_html_links(html, &links));
-    let plain = text.map(|value| Content { media_type: "text/plain", value });
+    let Texts { plain, html } = Texts::of(message, email);
+    let plain = plain.map(|text| if text.is_empty() { " ".to_owned() } else { text });
+    let plain = plain.map(|value| Content { media_type: "text/plain", value });
     plain.into_iter().chain(html.map(|value| Content { media_type: "text/html", value })).collect()
-}
-
-fn with_links(text: &str, links: &[(&str, &str)]) -> String {
-    let line = |&(url, name): &(&str, &str)| {
-        if url == name { url.to_owned() } else { format!("{name}: {url}") }
-    };
-    let lines = links.iter().map(line).collect::<Vec<_>>().join("\n");
-    match (text.is_empty(), lines.is_empty()) {
-        (_, true) => text.to_owned(),
-        (true, false) => lines,
-        (false, false) => format!("{text}\n\n{lines}"),
-    }
-}
-
-/// Puts the links at the end of the HTML's body.
-fn with_html_links(html: &str, links: &[(&str, &str)]) -> String {
-    let paragraphs: String = links
-        .iter()
-        .map(|(url, name)| format!("<p><a href=\"{}\">{}</a></p>", escaped(url), escaped(name)))
-        .collect();
-    let end = html.to_ascii_lowercase().rfind("</body>").unwrap_or(html.len());
-    format!("{}{paragraphs}{}", &html[..end], &html[end..])
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// A Message-ID as it stands in a header; none that would break it, or that a header has no characters for.
-fn bracketed(id: &String) -> Option<String> {
-    let is_printable =
-        id.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"<>".contains(&byte));
-    is_printable.then(|| format!("<{id}>"))
-}
-
-/// The client's headers and, before them, those of the thread, which are ours to say.
-fn headers(email: &Email) -> BTreeMap<&str, String> {
-    let references = email.references.iter().filter_map(bracketed).collect::<Vec<_>>().join(" ");
-    let thread = [
-        ("Message-ID", email.mail_id.as_ref().and_then(bracketed)),
-        ("In-Reply-To", email.in_reply_to.as_ref().and_then(bracketed)),
-        ("References", (!references.is_empty()).then_some(references)),
-    ];
-    let thread: BTreeMap<&str, String> =
-        thread.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let told = |name: &str| thread.keys().any(|ours| ours.eq_ignore_ascii_case(name));
-    let theirs = email.headers.iter().filter(|(name, _)| !told(name));
-    let theirs: Vec<_> = theirs.map(|(name, value)| (name.as_str(), value.clone())).collect();
-    thread.into_iter().chain(theirs).collect()
 }
 
 /// Says what an exchange means. Only SendGrid's own body is taken for SendGrid's word.

@@ -5,6 +5,7 @@
 use hatch_domain::ErrorClass;
 
 use crate::Trouble::{self, Credentials, Credit, NotFound, Permission, Suspended};
+use crate::mail::class_of_status;
 use ErrorClass::{Account, Content, InvalidRecipient, OptedOut, Other, Rate, Unreachable};
 
 /// HTTP's codes of a refused request.
@@ -70,23 +71,6 @@ pub(super) const BOUNCED: &[(&str, ErrorClass)] = &[
     ("Unclassified", Other),
 ];
 
-/// RFC 3463's codes by their beginning, the longest first; the class of status before the first dot does not
-/// matter here.
-pub(super) const ENHANCED: &[(&str, ErrorClass)] = &[
-    ("1.8", Account), // bad sender's system
-    ("1.7", Account), // bad sender's mailbox
-    ("1.", InvalidRecipient),
-    ("2.1", InvalidRecipient), // mailbox disabled
-    ("2.3", Content),          // message too long
-    ("2.", Unreachable),       // mailbox full and the like
-    ("3.4", Content),          // message too big for the system
-    ("3.", Unreachable),
-    ("4.", Unreachable),
-    ("5.", Other),
-    ("6.", Content),
-    ("7.", Content), // security or policy
-];
-
 /// What a request was refused for; `fields` are those that SendGrid names.
 pub(super) fn of_request<'a>(status: u16, mut fields: impl Iterator<Item = &'a str>) -> ErrorClass {
     let class = find(STATUSES, |known| *known == status);
@@ -124,17 +108,7 @@ pub(super) fn of_bounce(classification: Option<&str>, status: Option<&str>) -> E
     let said = classification
         .and_then(|said| find(BOUNCED, |known| said.trim().eq_ignore_ascii_case(known)))
         .filter(|class| *class != Other);
-    let coded = || {
-        let (_, detail) = status?.trim().split_once('.')?;
-        find(ENHANCED, |known| detail.starts_with(known))
-    };
-    said.or_else(coded).unwrap_or(Other)
-}
-
-/// What a mail came back for, by the status that a mail server gave (RFC 3463), such as `5.1.1`.
-#[must_use]
-pub fn class_of_status(status: Option<&str>) -> ErrorClass {
-    of_bounce(None, status)
+    said.unwrap_or_else(|| class_of_status(status))
 }
 
 fn find<K: Copy>(table: &[(K, ErrorClass)], is_it: impl Fn(&K) -> bool) -> Option<ErrorClass> {

@@ -1,12 +1,10 @@
 //! Between whom a mail was carried, as Inbound Parse says in the field `envelope`.
 
-use std::collections::HashSet;
-
 use hatch_domain::Envelope;
-use hatch_domain::address::{Address, AddressKind};
-use hatch_domain::mailbox::Mailbox;
-use hatch_mail::{ADDRESSES_MAX, Cut, FIELD_BYTES_MAX, LIST_BYTES_MAX, clean};
+use hatch_mail::Cut;
 use serde_json::Value;
+
+use crate::mail::envelope::kept;
 
 /// Reads the field. What cannot be read of it is left out; what is beyond the limits is counted.
 pub(super) fn read(field: Option<&[u8]>, cut: &mut Cut) -> Option<Envelope> {
@@ -18,41 +16,16 @@ pub(super) fn read(field: Option<&[u8]>, cut: &mut Cut) -> Option<Envelope> {
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
-    let written = to.iter().filter_map(Value::as_str);
-    let written: Vec<&str> = written.filter(|text| !text.trim().is_empty()).collect();
-    let mut bytes = 0;
-    let kept = written.iter().take(ADDRESSES_MAX).take_while(|text| {
-        bytes += text.len();
-        bytes <= LIST_BYTES_MAX
-    });
-    let to: Vec<String> = kept.map(|text| clean(text)).collect();
-    cut.count("envelope", written.len() - to.len());
     let from = said.get("from").and_then(Value::as_str);
-    // A bounce is from nobody, which some write as `<>`.
-    let is_nobody =
-        |from: &str| from.trim_matches(|c: char| "<>".contains(c) || c.is_whitespace()).is_empty();
-    let from = from.filter(|from| !is_nobody(from) && from.len() <= FIELD_BYTES_MAX);
-    Some(Envelope { from: from.map(clean), to })
-}
-
-/// Whether the mail was carried without a sender that a bounce could go to. Of one that was brought to nobody, nothing
-/// is known.
-pub(super) fn is_without_sender(envelope: &Envelope) -> bool {
-    envelope.from.is_none() && !envelope.to.is_empty()
-}
-
-/// Whom the mail was brought to, each once. What is no mailbox is left out.
-pub(super) fn recipients(envelope: &Envelope) -> Vec<Mailbox> {
-    let mut known = HashSet::new();
-    let read = envelope.to.iter().map(|text| Address::received_mailbox(text));
-    let mailboxes = read.filter(|address| address.kind() == AddressKind::Email);
-    let once = mailboxes.filter(|address| known.insert(address.identity().into_owned()));
-    once.map(Mailbox::from).collect()
+    Some(kept(from, to.iter().filter_map(Value::as_str), cut))
 }
 
 #[cfg(test)]
 mod tests {
+    use hatch_mail::ADDRESSES_MAX;
+
     use super::*;
+    use crate::mail::envelope::recipients;
 
     fn envelope(text: &str) -> Option<Envelope> {
         read(Some(text.as_bytes()), &mut Cut::default())

@@ -10,7 +10,6 @@ mod authentication;
 mod codes;
 mod envelope;
 mod event;
-mod files;
 mod inbound;
 mod posted;
 mod provider;
@@ -20,9 +19,8 @@ mod webhook;
 mod wire;
 
 pub use adapter::SendGridAdapter;
-pub use codes::class_of_status;
 pub use provider::{SendGrid, account};
-pub use settings::{DEFAULT_SUBJECT, Settings};
+pub use settings::Settings;
 pub use webhook::{SendGridEvents, SendGridInbound};
 
 /// The provider's name in the log, the API and the webhook paths.

@@ -8,9 +8,9 @@ use hatch_domain::account_name::AccountName;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::settings::DEFAULT_SUBJECT;
 use super::{PROVIDER, SendGridAdapter, SendGridEvents, SendGridInbound, Settings, posted};
 use crate::account::{Account, Common, Context, Hook};
+use crate::mail::DEFAULT_SUBJECT;
 use crate::registry::{self, Provider, of_development, schema_of};
 use crate::{Error, Posted};
 

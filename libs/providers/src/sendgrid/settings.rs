@@ -10,6 +10,7 @@ use super::PROVIDER;
 use super::signature::{Key, public_key};
 use crate::account::{check_base_url, is_in};
 use crate::http_client::check_timeouts;
+use crate::mail::DEFAULT_SUBJECT;
 use crate::{Error, Secret};
 
 /// All of SendGrid's hosts are in it.
@@ -58,9 +59,6 @@ fn default_account() -> String {
 fn default_base_url() -> Url {
     Url::parse("https://api.sendgrid.com").expect("a constant URL parses")
 }
-
-/// The subject of a mail without, where no other is set.
-pub const DEFAULT_SUBJECT: &str = "(no subject)";
 
 fn default_subject() -> String {
     DEFAULT_SUBJECT.to_owned()

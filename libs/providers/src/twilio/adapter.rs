@@ -1,6 +1,7 @@
 //! Sends by `POST /2010-04-01/Accounts/{sid}/Messages.json`.
 
 use hatch_domain::SendError;
+use hatch_domain::address::SenderKind;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
@@ -61,7 +62,7 @@ impl TwilioAdapter {
 
     fn request(&self, message: &Outbound, to: &str) -> RequestBuilder {
         let callback = self.status_callback(message.correlation());
-        let mut form = vec![("To", to), ("From", message.from.as_str())];
+        let mut form = vec![("To", to), (sender_field(message), message.from.as_str())];
         form.extend(message.body.as_deref().map(|body| ("Body", body)));
         let urls = message.attachments.iter().filter_map(|file| file.url.as_deref());
         form.extend(urls.map(|url| ("MediaUrl", url)));
@@ -116,7 +117,8 @@ impl Adapter for TwilioAdapter {
         Box::pin(async move {
             match sendable(&asked.message) {
                 Ok(to) => {
-                    let request = |path: &str, message: &Outbound| self.list_request(path, message);
+                    let request =
+                        move |path: &str, message: &Outbound| self.list_request(path, message);
                     let list = MessageList { path: &self.messages_path, request: &request };
                     look_up::look_up(&list, asked, to).await
                 }
@@ -166,6 +168,14 @@ fn checked(exchange: Exchange) -> Checked {
         None => Checked::Unanswered {
             detail: format!("HTTP {} without an answer of Twilio's", status.as_u16()),
         },
+    }
+}
+
+/// Under which name Twilio takes the sender: a messaging service is none of `From`.
+fn sender_field(message: &Outbound) -> &'static str {
+    match SenderKind::of(&message.from) {
+        Some(SenderKind::Service) => "MessagingServiceSid",
+        _ => "From",
     }
 }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::address::SenderKind;
 use hatch_domain::time;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
@@ -45,14 +46,20 @@ pub(super) struct MessageList<'a> {
     pub(super) request: &'a (dyn Fn(&str, &Outbound) -> RequestBuilder + Send + Sync),
 }
 
+/// What the list is asked for.
+fn query(message: &Outbound, to: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("To", to);
+    // Which number a service has chosen is not known.
+    if !is_from_service(message) {
+        query.append_pair("From", message.from.as_str());
+    }
+    query.append_pair("PageSize", PAGE_SIZE).finish()
+}
+
 /// Reads the whole list of messages from the sender to the recipient.
 pub(super) async fn look_up(list: &MessageList<'_>, asked: &LookUp, to: &str) -> LookedUp {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("To", to)
-        .append_pair("From", asked.message.from.as_str())
-        .append_pair("PageSize", PAGE_SIZE)
-        .finish();
-    let mut path = format!("{}?{query}", list.path);
+    let mut path = format!("{}?{}", list.path, query(&asked.message, to));
     let (mut found, mut doubtful, mut since) = (Vec::new(), Vec::new(), None);
     for _ in 0..PAGES_MAX {
         let requested = Instant::now();
@@ -85,6 +92,10 @@ pub(super) async fn look_up(list: &MessageList<'_>, asked: &LookUp, to: &str) ->
         }
     }
     inconclusive("the list of messages to the recipient is too long")
+}
+
+fn is_from_service(message: &Outbound) -> bool {
+    SenderKind::of(&message.from) == Some(SenderKind::Service)
 }
 
 fn conclude(
@@ -146,6 +157,7 @@ struct Listed {
     sid: String,
     to: Option<String>,
     from: Option<String>,
+    messaging_service_sid: Option<String>,
     body: Option<String>,
     num_media: Option<String>,
     date_created: Option<String>,
@@ -191,7 +203,11 @@ enum Likeness {
 impl Listed {
     fn compare(&self, asked: &LookUp, to: &str, since: &Since) -> Likeness {
         let message = &asked.message;
-        let ends = self.to.as_deref().zip(self.from.as_deref());
+        let sender = match is_from_service(message) {
+            true => self.messaging_service_sid.as_deref(),
+            false => self.from.as_deref(),
+        };
+        let ends = self.to.as_deref().zip(sender);
         if ends.is_some_and(|ends| ends != (to, message.from.as_str())) {
             return Likeness::Other;
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -39,6 +40,10 @@ impl Provider for Twilio {
 
     fn channels(&self) -> &'static [Channel] {
         CHANNELS
+    }
+
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &SenderKind::ALL
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -1,14 +1,17 @@
 //! The read side: every query names its tenant and reads the views.
 
+mod attempts;
 mod audit;
 pub(crate) mod conditions;
 mod moment;
 pub(crate) mod page;
 mod projections;
 mod requests;
+mod sender_memory;
 mod tally;
 mod webhook_log;
 
+pub use attempts::AttemptDetails;
 pub use audit::{AuditEntry, AuditFilter, AuditObject};
 pub(crate) use moment::MESSAGES_MAX;
 pub use moment::{Moment, MomentError};

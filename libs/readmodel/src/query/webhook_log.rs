@@ -41,6 +41,8 @@ const RELEASE: &str = "
     UPDATE hatch.webhook_log SET outcome = $2, detail = $3
      WHERE id = $1 AND outcome = 'quarantined'";
 
+const USE_TOKEN: &str = "SELECT hatch.use_webhook_token($1, $2)";
+
 const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2) \
      ON CONFLICT (webhook_id) DO NOTHING";
 
@@ -180,6 +182,16 @@ impl ReadModel {
         let keyed =
             |row: &Row| logged(row).map(|webhook| (Key(webhook.received_at, webhook.id), webhook));
         Ok(self.list(ListKind::Webhooks, page.limit, &sql, &conditions, keyed).await?)
+    }
+
+    /// Uses the token of a signature that covers nothing of what a request says, for what is `said`, and says whether it may
+    /// be used for that: nobody has used it before, or for the same.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn use_webhook_token(&self, token: Uuid, said: &[u8]) -> Result<bool, QueryError> {
+        let rows = self.prepared(USE_TOKEN, &[&token, &said]).await?;
+        Ok(rows[0].try_get(0).map_err(Error::from)?)
     }
 
     /// Keeps the body of a webhook whole, beside the row that is written after it. Again is as once.

@@ -69,6 +69,7 @@ async fn messages_come_newest_first_and_each_filter_narrows_them() {
                 direction: Some(Direction::Outbound),
                 status: Some(Status::Queued),
                 test: Some(false),
+                ..all.clone()
             },
             vec![1],
         ),

@@ -17,10 +17,12 @@ mod intake;
 mod overload_detector;
 mod window;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use hatch_domain::ids::TenantId;
 use hatch_domain::{Channel, Priority};
 use hatch_eventstore::Position;
 use hatch_telemetry::measure::{Counter, Family};
@@ -75,10 +77,12 @@ pub(crate) enum AdmissionRefusal {
     Log,
     /// All that may wait at all does.
     Backlog,
+    /// As many of the tenant's stand in the lines of accounts as may.
+    Lines { most: u64 },
 }
 
 /// The reasons as metrics have them.
-const REASONS: [&str; 4] = ["dispatch", "projections", "log", "backlog"];
+const REASONS: [&str; 5] = ["dispatch", "projections", "log", "backlog", "lines"];
 
 impl AdmissionRefusal {
     const fn reason(self) -> &'static str {
@@ -87,6 +91,7 @@ impl AdmissionRefusal {
             Self::Projections { .. } => REASONS[1],
             Self::Log => REASONS[2],
             Self::Backlog => REASONS[3],
+            Self::Lines { .. } => REASONS[4],
         }
     }
 }
@@ -104,7 +109,15 @@ struct AdmissionState {
     windows: Mutex<[(Window, Room); WINDOWS]>,
     commit_gate: CommitGate,
     is_full: AtomicBool,
+    crowded: RwLock<Crowded>,
     stats: AdmissionStats,
+}
+
+/// Tenants of which as many messages stand in lines as may: others are taken as ever.
+#[derive(Debug, Default)]
+struct Crowded {
+    tenants: HashSet<TenantId>,
+    most: u64,
 }
 
 /// The limits that a window computed at the last look. Requests read them without waiting.
@@ -138,6 +151,7 @@ impl Admission {
             windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
             commit_gate: CommitGate::open(rules.wait / COMMIT_WAIT_PART),
             is_full: AtomicBool::new(false),
+            crowded: RwLock::default(),
             stats: AdmissionStats::default(),
         };
         for reason in REASONS {
@@ -200,6 +214,27 @@ impl Admission {
             wait: room.wait,
         });
         std::iter::once(shared.commit_gate.state()).chain(said).collect()
+    }
+
+    /// Takes note of the tenants of which `most` messages, or more, stand in lines.
+    pub fn observe_lines(&self, tenants: HashSet<TenantId>, most: u64) {
+        if let Some(shared) = &self.shared {
+            let mut crowded = shared.crowded.write().unwrap_or_else(PoisonError::into_inner);
+            *crowded = Crowded { tenants, most };
+        }
+    }
+
+    /// Admits messages of this tenant, or says why not.
+    pub(crate) fn admit_tenant(&self, tenant: TenantId) -> Result<(), AdmissionRefusal> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let crowded = shared.crowded.read().unwrap_or_else(PoisonError::into_inner);
+        if !crowded.tenants.contains(&tenant) {
+            return Ok(());
+        }
+        let refusal = AdmissionRefusal::Lines { most: crowded.most };
+        drop(crowded);
+        shared.stats.refused.of(&refusal.reason()).increment();
+        Err(refusal)
     }
 
     /// Admits one message, or says why not.

@@ -126,7 +126,7 @@ fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
     let admission = given(16, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { projections: Some(Position(0)), ..Signals::default() });
     let refused = Err(AdmissionRefusal::Projections { retry_after_seconds: 1 });
-    assert_eq!(admission.admit(Channel::Email, Priority::Low).map(drop), refused);
+    assert_eq!(admission.admit(Channel::Email, Priority::Bulk).map(drop), refused);
     for _ in 0..4 {
         assert_eq!(admission.admit(Channel::Email, Priority::High).map(drop), Ok(()));
     }
@@ -145,7 +145,7 @@ fn when_all_that_may_wait_does_everything_is_refused() {
     assert_eq!(admission.shut(), Some(AdmissionRefusal::Backlog));
     admission.observe(&Signals::default());
     assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Ok(()));
-    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Low).map(drop), Ok(()));
+    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Bulk).map(drop), Ok(()));
 }
 
 /// One process, as the loop sees it.
@@ -412,4 +412,17 @@ fn processes_share_fairly_and_who_asks_for_little_gets_it() {
         assert!(model.waits[50..].iter().all(|wait| *wait < 800), "{:?}", model.waits);
         assert!(model.finished[50..70].iter().all(|n| *n as f64 > 0.99 * capacity));
     }
+}
+
+#[test]
+fn the_lines_of_one_tenant_refuse_no_other() {
+    let admission = Admission::new(RULES);
+    let (one, other) = (TenantId(uuid::Uuid::from_u128(1)), TenantId(uuid::Uuid::from_u128(2)));
+    assert_eq!(admission.admit_tenant(one), Ok(()));
+    admission.observe_lines(HashSet::from([one]), 7);
+    assert_eq!(admission.admit_tenant(one), Err(AdmissionRefusal::Lines { most: 7 }));
+    assert_eq!(admission.admit_tenant(other), Ok(()));
+    admission.observe_lines(HashSet::new(), 7);
+    assert_eq!(admission.admit_tenant(one), Ok(()));
+    assert_eq!(Admission::unlimited().admit_tenant(one), Ok(()));
 }

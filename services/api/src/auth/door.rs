@@ -11,7 +11,7 @@ use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Session, Sess
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
-use hatch_domain::ids::{AccountId, TenantId};
+use hatch_domain::ids::{AccountId, PoolId, RouteId, TenantId};
 use hatch_domain::scope::Scope;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
@@ -46,6 +46,18 @@ const ACCOUNTS_MAX: usize = 100;
 
 /// Names of accounts of a tenant at most, with those of accounts that were removed.
 const ACCOUNT_NAMES_MAX: usize = 1_000;
+
+/// Pools of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
+const POOLS_MAX: usize = 100;
+
+/// Names of pools of a tenant at most, with those of pools that were removed.
+const POOL_NAMES_MAX: usize = 1_000;
+
+/// Routes of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
+const ROUTES_MAX: usize = 1_000;
+
+/// Routes of a tenant at most, with those that were removed.
+const ROUTES_MADE_MAX: usize = 10_000;
 
 /// Who is let in. It asks nobody: the directory has every key in memory, and the keys of issuers of tokens are there.
 #[derive(Clone)]
@@ -247,6 +259,25 @@ impl Door {
         room_for_an_account(self.directory.accounts_of(tenant), is_new)
     }
 
+    /// Refuses another pool to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_a_pool(&self, tenant: TenantId, id: PoolId) -> Result<(), Problem> {
+        let (counts, is_known) = self.directory.pools_of(tenant, id);
+        room_for_a_pool(counts, !is_known)
+    }
+
+    /// Refuses another route to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_a_route(&self, tenant: TenantId) -> Result<(), Problem> {
+        room_for_a_route(self.directory.routes_of(tenant))
+    }
+
+    /// Whether a route of the tenant other than `id` is called `name`. One of the last half second is not known yet.
+    pub(crate) fn has_route_called(&self, tenant: TenantId, name: &str, id: RouteId) -> bool {
+        self.directory.routes().iter().any(|entry| {
+            let called = entry.route.as_ref().and_then(|route| route.name());
+            entry.tenant_id == tenant && entry.id != id && called == Some(name)
+        })
+    }
+
     /// What is known of an account of the log, whosever it is, also where it was removed.
     pub(crate) fn account(&self, id: AccountId) -> Option<AccountEntry> {
         self.directory.account(id)
@@ -349,6 +380,36 @@ fn room_for_an_account([there, all]: [usize; 2], is_new: bool) -> Result<(), Pro
              take one of these"
         );
         return Err(Problem::too_many_accounts(detail));
+    }
+    Ok(())
+}
+
+/// Those that are there, and all that were ever made.
+fn room_for_a_route([there, all]: [usize; 2]) -> Result<(), Problem> {
+    if there >= ROUTES_MAX {
+        let detail = format!("{there} routes, of {ROUTES_MAX} at most: remove one");
+        return Err(Problem::too_many_routes(detail));
+    }
+    if all >= ROUTES_MADE_MAX {
+        let detail = format!(
+            "{all} routes were made, of {ROUTES_MADE_MAX} at most with those that were removed: change one"
+        );
+        return Err(Problem::too_many_routes(detail));
+    }
+    Ok(())
+}
+
+/// Those that are there, and all that were ever made: their names stay their tenant's.
+fn room_for_a_pool([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
+    if there >= POOLS_MAX {
+        let detail = format!("{there} pools, of {POOLS_MAX} at most: remove one");
+        return Err(Problem::too_many_pools(detail));
+    }
+    if is_new && all >= POOL_NAMES_MAX {
+        let detail = format!(
+            "{all} names of pools, of {POOL_NAMES_MAX} at most with those that were removed: take one of these"
+        );
+        return Err(Problem::too_many_pools(detail));
     }
     Ok(())
 }

@@ -82,8 +82,11 @@ impl Answer {
             errors
                 .push(FieldError::new("/conversation_id", "expected a conversation's id, a UUID"));
         }
-        for (pointer, given) in [("/to", request.to.is_some()), ("/topic", request.topic.is_some())]
-        {
+        for (pointer, given) in [
+            ("/to", request.to.is_some()),
+            ("/topic", request.topic.is_some()),
+            ("/pool", request.pool.is_some()),
+        ] {
             if given {
                 let detail = "comes from the conversation: leave it out";
                 errors.push(FieldError::coded(FieldCode::NotAllowed, pointer, detail));
@@ -129,6 +132,14 @@ impl Commands {
         }
         let send = self.completed(caller, answer).await?;
         self.accept(caller, send, key).await
+    }
+
+    /// What was asked for, with what the conversation says of it where it is an answer.
+    pub(super) async fn understood(&self, caller: &Caller, asked: Asked) -> Result<Send, Problem> {
+        match asked {
+            Asked::Send(send) => Ok(*send),
+            Asked::Answer(answer) => self.completed(caller, answer).await,
+        }
     }
 
     /// The answer with what the conversation says of it.

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use hatch_domain::actor::Actor;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
-use hatch_domain::message::command::{MessageCommand, MessageRejection};
+use hatch_domain::message::command::{MessageCommand, MessageRejection, ResolveDoubt};
+use hatch_domain::message::event::Resolution;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{
     Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Metadata, Position, Store,
@@ -34,7 +35,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// One that a client asks for. `route` is the scope of its idempotency keys.
+    /// One that a client asks for. `route` is the scope of its idempotency keys, and `asked` what is compared under one.
     ///
     /// # Errors
     /// 400 for a key that is none; 403 where the client may not send such a message.
@@ -43,8 +44,9 @@ impl Change {
         commands: &Commands,
         (headers, route): (&HeaderMap, &str),
         id: MessageId,
+        asked: &impl Serialize,
     ) -> Result<Self, Problem> {
-        let key = command_key(headers, &caller, route, &id)?;
+        let key = command_key(headers, &caller, route, asked)?;
         // Most keys send everything: then the message need not be known yet.
         if caller.is_restricted() {
             let Loaded::<Message> { state, .. } =
@@ -72,6 +74,21 @@ pub async fn retry(store: &Store, change: Change, id: MessageId) -> ChangeResult
 /// Calls a message off before an attempt begins.
 pub(super) async fn cancel(store: &Store, change: Change, id: MessageId) -> ChangeResult {
     let command = MessageCommand::Cancel { at: store.environment().now() };
+    execute(store, change, id, &command).await
+}
+
+/// Says by a person's word what an attempt in doubt was.
+///
+/// # Errors
+/// The domain's rejection when nothing is in doubt, and whatever keeps the log from taking the event.
+pub async fn resolve(
+    store: &Store,
+    change: Change,
+    id: MessageId,
+    (resolution, reason): (Resolution, String),
+) -> ChangeResult {
+    let at = store.environment().now();
+    let command = MessageCommand::ResolveDoubt(ResolveDoubt { resolution, reason, at });
     execute(store, change, id, &command).await
 }
 
@@ -124,7 +141,9 @@ fn refusal(error: ExecuteError<MessageRejection>) -> Problem {
             Problem::conflict(format!("the message is {status}: it came in, and is not sent"))
         }
         ExecuteError::Rejected(
-            rejection @ (MessageRejection::NotCancelable(_) | MessageRejection::NotRetryable(_)),
+            rejection @ (MessageRejection::NotCancelable(_)
+            | MessageRejection::NotRetryable(_)
+            | MessageRejection::NotInDoubt(_)),
         ) => Problem::conflict(rejection.to_string()),
         error => error.into(),
     }

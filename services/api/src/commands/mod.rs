@@ -6,6 +6,9 @@ mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
+mod pooled;
+mod preview_message;
+mod resolve_message;
 mod retry_message;
 mod routes;
 mod send_batch;
@@ -25,8 +28,10 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::accept::{Accepted, tell_write};
 pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
-pub use self::change::{Change, ChangeResult, retry};
+pub use self::change::{Change, ChangeResult, resolve, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub use self::pooled::PoolSenders;
+pub(crate) use self::resolve_message::reason_fault;
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
@@ -36,6 +41,7 @@ pub(crate) use self::send_request::{
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
+use crate::planning::Planning;
 use crate::problem::Problem;
 use crate::resources::accounts::Vault;
 
@@ -60,10 +66,14 @@ pub struct Commands {
     pub admission: Admission,
     /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
     pub accounts: Accounts,
+    /// By which of them a message would go.
+    pub planning: Planning,
     /// What keeps accounts in the log.
     pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
+    /// From what of a pool a message goes.
+    pub senders: PoolSenders,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
@@ -78,7 +88,7 @@ impl Commands {
     pub(crate) fn defaults(&self) -> Defaults<'_> {
         Defaults {
             subject: &self.default_subject,
-            phone: self.default_sms_sender.as_ref(),
+            phone: self.default_sms_sender.as_ref().or_else(|| self.senders.stand_in()),
             email: self.default_email_sender.as_ref(),
         }
     }

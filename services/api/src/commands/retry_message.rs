@@ -41,7 +41,7 @@ pub(super) async fn handler(
 ) -> Result<Response, Problem> {
     let id = MessageId(id);
     let route = (&headers, "POST /api/v1/messages/{id}/retry");
-    let change = Change::by(caller, &commands, route, id).await?;
+    let change = Change::by(caller, &commands, route, id, &id).await?;
     let changed = retry(&commands.store, change, id).await;
     answer(id, changed, (StatusCode::ACCEPTED, Status::Queued))
 }

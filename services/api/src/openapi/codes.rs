@@ -12,9 +12,9 @@ use crate::problem::catalogue::{
     NO_ACCOUNT, NO_MASTER_KEY, NO_PASSWORD, NOT_FOUND, NOT_REPLAYED, NOT_SIGNED_IN, OTHER,
     OTHER_ROLE, OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
     SEVERAL_TENANTS, STRONGER_KEY, STRONGER_ROLE, TEAM_LIST_FULL, TENANT_SUSPENDED, TOO_LARGE,
-    TOO_MANY_ACCOUNTS, TOO_MANY_ATTEMPTS, TOO_MANY_KEYS, TOO_MANY_MEMBERS, TOTP_ENABLED,
-    TOTP_REQUIRED, UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_CODE, WRONG_PASSWORD,
-    WRONG_SIGN_IN, WRONG_SIGNATURE,
+    TOO_MANY_ACCOUNTS, TOO_MANY_ATTEMPTS, TOO_MANY_KEYS, TOO_MANY_MEMBERS, TOO_MANY_POOLS,
+    TOO_MANY_ROUTES, TOTP_ENABLED, TOTP_REQUIRED, UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE,
+    WRONG_CODE, WRONG_PASSWORD, WRONG_SIGN_IN, WRONG_SIGNATURE,
 };
 
 /// Where the codes of a schema, and of an answer, stand. More may come, so they are no closed list.
@@ -24,6 +24,9 @@ const OF_ANSWER: &str = "x-problem-codes";
 /// The batch, whose messages are refused each for itself, and the answer in a conversation.
 const BATCH: &str = "/api/v1/messages/batch";
 const REPLY: &str = "/api/v1/conversations/{id}/messages";
+
+/// What takes a send and sends nothing.
+const PREVIEW: &str = "/api/v1/messages/preview";
 
 /// Where people are, and how they come.
 const MEMBERS: &str = "/api/v1/members";
@@ -106,6 +109,7 @@ impl Asked<'_> {
             "413" => vec![&TOO_LARGE],
             "415" => vec![&CONTENT_TYPE],
             "421" => vec![&MISDIRECTED, &OTHER_ROLE],
+            "422" if path == PREVIEW => vec![&NO_ACCOUNT],
             "422" if self.sends() && path != BATCH => vec![&IDEMPOTENCY_KEY_REUSED, &NO_ACCOUNT],
             "422" => vec![&IDEMPOTENCY_KEY_REUSED],
             "429" if self.proves() => vec![&TOO_MANY_ATTEMPTS, &QUOTA_EXCEEDED, &OVERLOADED],
@@ -119,10 +123,12 @@ impl Asked<'_> {
     /// Why somebody who is known may not do it.
     fn forbidden(self) -> Vec<&'static Entry> {
         let mut codes = vec![&MISSING_SCOPE, &IP_NOT_ALLOWED, &TENANT_SUSPENDED, &FOREIGN_SITE];
-        if self.sends() || (self.method == "post" && self.is_of("/api/v1/messages")) {
+        let of_messages = self.is_of("/api/v1/messages") || self.is_of("/api/v1/dead-letters");
+        if self.sends() || (self.method == "post" && of_messages) {
             codes.extend([&SENDER_NOT_ALLOWED, &CHANNEL_NOT_ALLOWED, &RECIPIENT_NOT_ON_LIST]);
         }
-        if self.path.ends_with("/retry") || self.path.ends_with("/cancel") {
+        if ["/retry", "/cancel", "/resolve", "/redrive"].iter().any(|end| self.path.ends_with(end))
+        {
             codes.push(&MESSAGE_IS_LIVE);
         }
         if self.is_of("/api/v1/api-keys") && self.method != "get" {
@@ -140,13 +146,15 @@ impl Asked<'_> {
     fn conflicts(self) -> Vec<&'static Entry> {
         let (messages, keys) = (self.is_of("/api/v1/messages"), self.is_of("/api/v1/api-keys"));
         match self.path {
-            REPLY => vec![&UNANSWERABLE],
+            REPLY | PREVIEW => vec![&UNANSWERABLE],
             path if path.contains("/replay/") => vec![&NOT_REPLAYED],
             "/api/v1/api-keys" => vec![&TOO_MANY_KEYS],
             "/api/v1/accounts" => {
                 vec![&NO_MASTER_KEY, &ACCOUNT_EXISTS, &ACCOUNT_IN_USE, &TOO_MANY_ACCOUNTS]
             }
             _ if self.is_of("/api/v1/accounts") => vec![&NO_MASTER_KEY, &ACCOUNT_IN_USE],
+            "/api/v1/pools" => vec![&TOO_MANY_POOLS],
+            "/api/v1/routes" => vec![&TOO_MANY_ROUTES],
             MEMBERS => vec![&MEMBER_JOINED, &TOO_MANY_MEMBERS],
             _ if self.is_of(MEMBERS) => vec![&MEMBER_INACTIVE, &LAST_OWNER],
             SESSION => vec![&SEVERAL_TENANTS],

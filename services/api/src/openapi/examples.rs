@@ -1,5 +1,6 @@
 //! How answers look, by an example each. Those of errors are made as the errors themselves are.
 
+use hatch_domain::Channel;
 use hatch_domain::address::AddressError;
 use hatch_domain::shape;
 use hatch_domain::tenant::command::TenantRejection;
@@ -108,6 +109,7 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
         "404" if path.contains("/accounts") => Problem::not_found("account"),
+        "404" if path.contains("/routes") => Problem::not_found("route"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
         "404" if path.contains("invitations") => Problem::invitation_invalid(),
         "404" if path.contains("members") => Problem::not_found("member"),
@@ -119,6 +121,9 @@ fn error(path: &str, status: &str) -> Value {
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
         "409" if path.contains("/accounts") => Problem::no_master_key(),
+        "409" if path.contains("/routes") => {
+            Problem::too_many_routes("1000 routes, of 1000 at most: remove one")
+        }
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }
@@ -133,13 +138,18 @@ fn error(path: &str, status: &str) -> Value {
             Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
-        "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
+        "409"
+            if ["retry", "cancel", "resolve"]
+                .iter()
+                .any(|end| path.contains(&format!("{{id}}/{end}"))) =>
+        {
             Problem::conflict("the message is delivered")
         }
         "409" => Problem::unanswerable("it has no message that could be answered"),
         "413" => Problem::too_large(1_048_576),
         "415" => Problem::unsupported_media_type("application/json"),
         "421" => Problem::misdirected(),
+        "422" if path.ends_with("/preview") => Problem::no_account(Channel::Sms, None, false),
         "422" => Problem::key_reused(),
         "429" => AdmissionRefusal::Dispatch { retry_after_seconds: 1 }.into(),
         _ => Problem::unavailable("the log did not answer"),

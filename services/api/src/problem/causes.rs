@@ -31,6 +31,13 @@ impl From<AdmissionRefusal> for Problem {
                 "as many messages wait to be sent as may wait at all",
                 BACKLOG_RETRY_AFTER_SECONDS,
             ),
+            AdmissionRefusal::Lines { most } => Self::overloaded(
+                &format!(
+                    "{most} messages of this tenant, or more, wait for room at their accounts: as many as \
+                     admission.waiting_per_tenant_max lets wait"
+                ),
+                BACKLOG_RETRY_AFTER_SECONDS,
+            ),
         }
     }
 }

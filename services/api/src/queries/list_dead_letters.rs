@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use hatch_domain::ErrorClass;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{List, Message, MessageFilter, messages};
@@ -10,10 +11,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Queries;
-use super::parameters::{Freshness, channel, page, participant};
+use super::parameters::{Freshness, channel, moment, one_of, page, participant, plain};
 use crate::auth::Caller;
 use crate::extract::QueryParameters;
-use crate::names::ChannelName;
+use crate::names::{ChannelName, ErrorClassName};
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -25,6 +26,17 @@ pub(super) struct Parameters {
     /// By this channel.
     #[param(value_type = Option<ChannelName>)]
     channel: Option<String>,
+    /// Whose error is of this class.
+    #[param(value_type = Option<ErrorClassName>)]
+    class: Option<String>,
+    /// Whose error has this code: a provider's, or one of ours such as `expired`.
+    code: Option<String>,
+    /// Whose last attempt was by this account: hatch's name of it, or its provider's.
+    account: Option<String>,
+    /// Those that were given up then or later: an RFC 3339 time such as `2026-01-31T12:00:00Z`.
+    from: Option<String>,
+    /// Those that were given up before that time.
+    to: Option<String>,
     /// Rows of a page; 50 when it is left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
@@ -40,7 +52,7 @@ pub(super) struct Parameters {
 
 /// Messages that failed for good, the newest first
 ///
-/// `POST /api/v1/messages/{id}/retry` takes one out.
+/// Each says why (`error`). `POST /api/v1/messages/{id}/retry` takes one out, `POST /api/v1/dead-letters/redrive` many.
 #[utoipa::path(
     get, path = "/api/v1/dead-letters", operation_id = "list_dead_letters", tag = "messages",
     security(("bearer" = ["messages:read"])),
@@ -52,7 +64,15 @@ pub(super) async fn handler(
     caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
+    let account = plain("?account", parameters.account)?;
+    let class =
+        one_of("?class", parameters.class.as_deref(), &ErrorClass::ALL, ErrorClass::as_str)?;
     let filter = MessageFilter {
+        class,
+        code: plain("?code", parameters.code)?,
+        account: account.map(|named| queries.doubts.used(caller.tenant, named)),
+        from: moment("?from", parameters.from.as_deref())?,
+        to: moment("?to", parameters.to.as_deref())?,
         participant: participant(parameters.participant.as_deref())?,
         channel: channel(parameters.channel.as_deref())?,
         status: Some(Status::Failed),

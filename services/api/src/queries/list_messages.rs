@@ -67,6 +67,7 @@ pub(super) async fn handler(
         direction: direction(parameters.direction.as_deref())?,
         status: status(parameters.status.as_deref())?,
         test: parameters.test,
+        ..MessageFilter::default()
     };
     let page = page(parameters.limit, parameters.cursor)?;
     Freshness::new(parameters.after, parameters.wait)

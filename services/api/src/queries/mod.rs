@@ -1,20 +1,24 @@
 //! What clients read. Every answer comes from the read models, except events and what was
 //! at a moment of the past, which come from the log itself.
 
+mod doubts;
 mod get_attachment;
 mod get_conversation;
 mod get_message;
 mod get_request;
 mod get_webhook;
+mod list_attempts;
 mod list_audit;
 mod list_conversation_events;
 mod list_conversation_messages;
 mod list_conversations;
 mod list_dead_letters;
+mod list_in_doubt;
 mod list_message_events;
 mod list_message_recipients;
 mod list_messages;
 mod list_projections;
+mod list_providers;
 mod list_requests;
 mod list_webhooks;
 mod parameters;
@@ -27,7 +31,12 @@ use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
 
-pub(crate) use self::parameters::{Freshness, FreshnessParameters, PageParameters, with_plus};
+pub use self::doubts::DoubtRules;
+pub(crate) use self::doubts::used_account;
+pub use self::list_providers::{AccountFigures, Carriers, Reported};
+pub(crate) use self::parameters::{
+    Freshness, FreshnessParameters, PageParameters, moment, one_of, plain, with_plus,
+};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use crate::problem::{FieldCode, FieldError, Problem};
@@ -43,8 +52,12 @@ pub struct Queries {
     pub log: Log,
     /// How far that is known to be.
     pub head: HeadWatch,
+    /// What becomes of doubts.
+    pub doubts: Arc<DoubtRules>,
     /// Reads that may wait for a position at a time.
     pub waiting: Arc<Limit>,
+    /// The accounts that messages go by.
+    pub carriers: Carriers,
 }
 
 impl From<QueryError> for Problem {

@@ -201,7 +201,7 @@ pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
 const FILTER_CHARACTERS_MAX: usize = 200;
 
 /// A filter's text, which is compared as it is.
-pub(super) fn plain(parameter: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn plain(parameter: &str, text: Option<String>) -> Result<Option<String>, Problem> {
     let is_plain = |text: &String| {
         (1..=FILTER_CHARACTERS_MAX).contains(&text.len()) && !text.contains(char::is_control)
     };
@@ -216,7 +216,7 @@ pub(super) fn plain(parameter: &str, text: Option<String>) -> Result<Option<Stri
 }
 
 /// A filter's moment, from 1970 to 9999.
-pub(super) fn moment(
+pub(crate) fn moment(
     parameter: &str,
     text: Option<&str>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
@@ -247,7 +247,7 @@ pub(super) fn status(text: Option<&str>) -> Result<Option<Status>, Problem> {
 }
 
 /// The value of `all` that is called `text`.
-pub(super) fn one_of<T: Copy>(
+pub(crate) fn one_of<T: Copy>(
     parameter: &str,
     text: Option<&str>,
     all: &[T],

@@ -10,6 +10,7 @@ mod keeping;
 mod log;
 mod matching;
 mod meaning;
+mod once;
 mod own;
 mod ownership;
 mod reading;

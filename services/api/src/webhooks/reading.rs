@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use hatch_providers::{
-    NotUnderstood, Observation, RawRequest, Received, Verified, Webhook, WebhookRefusal,
+    NotUnderstood, Observation, Once, RawRequest, Received, Verified, Webhook, WebhookRefusal,
 };
 use hatch_telemetry::measure::{Counter, Gauge};
 use tokio::runtime::Handle;
@@ -61,7 +61,12 @@ pub(super) enum Seen {
     /// None of the account's, for this reason.
     Refused(WebhookRefusal),
     /// One of the account's.
-    Signed(Result<Vec<Observation>, NotUnderstood>),
+    Signed {
+        /// What it says.
+        said: Result<Vec<Observation>, NotUnderstood>,
+        /// What of its signature may be used once only.
+        once: Option<Once>,
+    },
     /// A question, with the answer to it.
     Question(http::Response<Bytes>),
 }
@@ -155,7 +160,10 @@ async fn see(
 ) -> Result<Seen, Problem> {
     let receiving = AssertUnwindSafe(timeout(limit, async { webhook.receive(raw).await }));
     Ok(match receiving.catch_unwind().await {
-        Ok(Ok(Received::Verified(verified))) => Seen::Signed(parse(webhook, &verified, stats)),
+        Ok(Ok(Received::Verified(verified))) => match unwound(stats, || webhook.once(&verified)) {
+            Some(once) => Seen::Signed { said: parse(webhook, &verified, stats), once },
+            None => Seen::Refused(WebhookRefusal::WrongSignature),
+        },
         Ok(Ok(Received::Refused(refusal))) => Seen::Refused(refusal),
         Ok(Ok(Received::Answer(answer))) => Seen::Question(answer),
         Ok(Err(_)) => {
@@ -249,7 +257,8 @@ mod tests {
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
             let seen = readers.see(&account, &request("", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Signed(Err(NotUnderstood::Unreadable)))));
+            let unread = Err(NotUnderstood::Unreadable);
+            assert!(matches!(seen, Ok(Seen::Signed { said, once: None }) if said == unread));
             let seen = readers.see(&account, &request("verify", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Refused(WebhookRefusal::WrongSignature))));
             let again = readers.parse(&account, &request("", bytes)).await;

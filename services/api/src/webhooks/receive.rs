@@ -179,26 +179,26 @@ impl Webhooks {
     /// What is answered to a request that comes to `path`.
     async fn take(&self, path: &str, request: Request, kind: Kind) -> Result<Response, Problem> {
         let client = client(&request);
-        if let Some(refused) = self.refuse_method(path, request.method())? {
+        if let Some(refused) = self.refuse_method(path, request.method()) {
             return Ok(refused);
         }
         let raw = self.read(path, request, kind).await?;
         self.receive(path, &raw, client).await
     }
 
-    /// What is answered where no provider comes to `path` by `method`.
-    fn refuse_method(&self, path: &str, method: &Method) -> Result<Option<Response>, Problem> {
-        let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
-        let methods = account.webhook.methods();
+    /// What is answered where no provider comes to `path` by `method`. Where nobody posts, nobody comes by another method.
+    fn refuse_method(&self, path: &str, method: &Method) -> Option<Response> {
+        let (account, usual) = (self.posting(path), [Method::POST]);
+        let methods = account.as_ref().map_or(&usual[..], |one| one.webhook.methods());
         if methods.contains(method) {
-            return Ok(None);
+            return None;
         }
         let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
         let mut refused = StatusCode::METHOD_NOT_ALLOWED.into_response();
         if let Ok(allow) = HeaderValue::from_str(&allow) {
             refused.headers_mut().insert(ALLOW, allow);
         }
-        Ok(Some(refused))
+        Some(refused)
     }
 
     /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
@@ -231,7 +231,10 @@ impl Webhooks {
         let _on_its_way = self.intake.enter();
         let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
         match self.readers.see(&account, raw).await? {
-            Seen::Signed(said) => self.believe(&account, raw, said).await,
+            Seen::Signed { said, once } => match self.reused(&account, once).await? {
+                None => self.believe(&account, raw, said).await,
+                Some(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
+            },
             Seen::Refused(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
             Seen::Question(answer) => answered(&account, answer),
         }

@@ -206,13 +206,15 @@ impl Webhooks {
 pub(super) const NO_SECRET: &str = "missing_secret";
 
 /// Why requests are refused, likewise.
-pub(super) const REASONS: [&str; 6] = [
+pub(super) const REASONS: [&str; 8] = [
     "missing_signature",
     "wrong_signature",
     NO_SECRET,
     "wrong_secret",
     "wrong_body",
     "too_many_fields",
+    "stale_signature",
+    "used_signature",
 ];
 
 const fn reason(refusal: WebhookRefusal) -> &'static str {
@@ -223,6 +225,8 @@ const fn reason(refusal: WebhookRefusal) -> &'static str {
         WebhookRefusal::WrongSecret => "wrong_secret",
         WebhookRefusal::WrongBody => "wrong_body",
         WebhookRefusal::TooManyFields => "too_many_fields",
+        WebhookRefusal::Stale => "stale_signature",
+        WebhookRefusal::Used => "used_signature",
     }
 }
 

@@ -9,8 +9,7 @@ use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, Rec
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::{Bounce, BouncedRecipient, SendError};
-use hatch_providers::Inbound;
-use hatch_providers::sendgrid::class_of_status;
+use hatch_providers::{Inbound, class_of_status};
 use uuid::Uuid;
 
 use super::consent::Heard;

@@ -1,19 +1,33 @@
 //! When an account counts as down, who may try it, and when it is back.
 
-use hatch_domain::{ErrorClass, SendError};
-use hatch_providers::Lack;
+use hatch_domain::carrier::event::{BreakerClosed, BreakerOpened, CarrierEvent};
+use hatch_domain::{Decider as _, ErrorClass, SendError};
+use hatch_providers::{Lack, Trouble};
 
 use super::*;
 use crate::testing::at;
 
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Calls that fail in a row open no breaker here.
+const BREAKER: BreakerRules = BreakerRules {
+    failures: 100,
+    ratio: 1.0,
+    calls_min: 100,
+    window_ms: 30_000,
+    open_ms: 1_000,
+    probes: 1,
+};
+const RULES: Rules<'static> = Rules { breaker: &BREAKER, backoff: BACKOFF };
+const SEVERE: Rules<'static> =
+    Rules { breaker: &BreakerRules { failures: 5, ..BREAKER }, backoff: BACKOFF };
+
 fn health() -> Arc<Health> {
     KnownAccounts::default().of("twilio", "AC0")
 }
 
 fn call(health: &Arc<Health>, outcome: &Outcome) {
-    health.admit().expect("leave").called(outcome, at(0), BACKOFF);
+    health.admit().expect("leave").called(outcome, at(0), RULES);
 }
 
 fn refused() -> Outcome {
@@ -38,7 +52,7 @@ async fn a_refused_account_is_tried_by_one_at_a_time_later_and_later() {
     let health = health();
     let side_by_side: Vec<_> = (0..9).map(|_| health.admit().expect("leave")).collect();
     for pass in side_by_side {
-        pass.called(&refused(), at(0), BACKOFF);
+        pass.called(&refused(), at(0), RULES);
     }
     assert_eq!(health.condition().reason(), "credentials");
     let mut waits = Vec::new();
@@ -51,7 +65,7 @@ async fn a_refused_account_is_tried_by_one_at_a_time_later_and_later() {
         let trial = health.admit().expect("the one before was given back");
         assert!(health.admit().is_none() && !health.admits(), "one at a time");
         assert_eq!(health.releasable(), 0);
-        trial.called(&refused(), at(0), BACKOFF);
+        trial.called(&refused(), at(0), RULES);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     tokio::time::advance(BACKOFF.1).await;
@@ -67,15 +81,15 @@ async fn what_was_under_way_when_it_went_or_came_back_says_nothing() {
     let health = health();
     let early = health.admit().expect("leave");
     call(&health, &refused());
-    early.called(&accepted(), at(0), BACKOFF);
+    early.called(&accepted(), at(0), RULES);
     assert_eq!(health.condition().reason(), "credentials", "taken before it went");
     tokio::time::advance(BACKOFF.0).await;
     let trial = health.admit().expect("a trial");
-    trial.called(&accepted(), at(0), BACKOFF);
+    trial.called(&accepted(), at(0), RULES);
     assert_eq!(health.condition(), Condition::Up);
 
     let (late, other) = (health.admit().expect("leave"), health.admit().expect("leave"));
-    other.called(&refused(), at(0), BACKOFF);
+    other.called(&refused(), at(0), RULES);
     assert_eq!(health.condition(), Condition::Up, "it began in the moment in which it came back");
     drop(late);
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -124,4 +138,113 @@ async fn a_provider_is_away_after_some_calls_in_a_row_until_one_is_answered_or_f
     }
     tokio::time::advance(SILENCE_KNOWN).await;
     assert!(!silent());
+}
+
+/// The account fails so often that its breaker opens, at this second.
+fn fail(health: &Arc<Health>, second: i64) {
+    for _ in 0..5 {
+        health.admit().expect("leave").called(&silence(), at(second), SEVERE);
+    }
+}
+
+fn opened(second: i64) -> CarrierEvent {
+    BreakerOpened {
+        account: "main".parse().expect("a name"),
+        provider: "twilio".to_owned(),
+        key: "AC0".to_owned(),
+        cause: "account_credit".to_owned(),
+        detail: "30002: pay first".to_owned(),
+        failures: 1,
+        calls: 1,
+        window_s: 30,
+        at: at(second),
+    }
+    .into()
+}
+
+fn closed(second: i64) -> CarrierEvent {
+    BreakerClosed {
+        account: "main".parse().expect("a name"),
+        provider: "twilio".to_owned(),
+        key: "AC0".to_owned(),
+        open_for_ms: 1,
+        at: at(second),
+    }
+    .into()
+}
+
+fn told(history: &[CarrierEvent]) -> Carrier {
+    history.iter().fold(Carrier::default(), Carrier::evolve)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_calls_told_of_an_account_is_told_to_the_others_once() {
+    let health = health();
+    fail(&health, 10);
+    assert_eq!(health.breaker(), BreakerState::Open);
+    assert!(matches!(health.availability(at(10)), Availability::Open { until: Some(_), .. }));
+    let Some(news) = health.untold() else { panic!("it opened") };
+    assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "failures"), "{news:?}");
+    health.is_told(&news);
+    assert_eq!(health.untold(), None);
+    tokio::time::advance(BACKOFF.0).await;
+    assert_eq!(health.breaker(), BreakerState::HalfOpen);
+    assert_eq!(health.availability(at(11)), Availability::Ready, "for one");
+    let probe = health.admit().expect("a probe");
+    assert!(matches!(health.availability(at(11)), Availability::Open { .. }));
+    probe.called(&accepted(), at(12), SEVERE);
+    let news = health.untold().expect("it closed");
+    assert!(matches!(news, Transition::Closed { opened_at, .. } if opened_at == at(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_opens_and_closes_before_anybody_is_told_is_no_news() {
+    let health = health();
+    fail(&health, 10);
+    tokio::time::advance(BACKOFF.0).await;
+    health.admit().expect("a probe").called(&accepted(), at(12), SEVERE);
+    assert_eq!(health.untold(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_told_holds_here_unless_more_is_known_by_now() {
+    let health = health();
+    health.hear(&told(&[opened(10)]), at(10), RULES);
+    assert_eq!(health.condition().reason(), "credit");
+    let refusal = health.refusal().expect("refused");
+    assert_eq!((refusal.code.as_str(), refusal.detail.as_str()), ("30002", "pay first"));
+    assert_eq!((health.untold(), health.admits()), (None, false), "it is known");
+    health.hear(&told(&[opened(10), closed(20)]), at(20), RULES);
+    assert_eq!(health.condition(), Condition::Up);
+    assert!(health.admits());
+
+    health.hear(&told(&[opened(10)]), at(21), RULES);
+    assert_eq!(health.condition(), Condition::Up, "it was closed since");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    fail(&health, 30);
+    health.hear(&told(&[opened(10), closed(20)]), at(31), RULES);
+    assert_eq!(health.breaker(), BreakerState::Open, "it opened since");
+    let late = KnownAccounts::default().of("twilio", "AC0");
+    late.hear(&told(&[opened(10)]), at(3_000), RULES);
+    assert!(late.admits(), "whoever begins long after tries at once");
+    assert_eq!(late.releasable(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_throttled_again_and_again_is_left_alone_as_long_as_it_says() {
+    let health = health();
+    let throttled =
+        || Outcome::Throttled { retry_after: Some(Duration::from_secs(7)), detail: String::new() };
+    for _ in 0..2 {
+        call(&health, &throttled());
+        assert_eq!(health.availability(at(0)), Availability::Ready, "it may be about a message");
+    }
+    call(&health, &throttled());
+    let busy = Availability::Busy { why: Busy::Rate, until: Some(at(7)) };
+    assert_eq!(health.availability(at(0)), busy);
+    tokio::time::advance(Duration::from_secs(7)).await;
+    assert_eq!(health.availability(at(7)), Availability::Ready);
+    call(&health, &accepted());
+    call(&health, &throttled());
+    assert_eq!(health.availability(at(7)), Availability::Ready, "it counts anew");
 }

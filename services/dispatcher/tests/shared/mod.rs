@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_dispatcher::{Config, RetryPolicy, Waits};
+use hatch_dispatcher::{BalanceSettings, BreakerRules, Config, RetryPolicy, Waits};
 use hatch_eventstore::testing::Template;
 
 /// A database with the dispatcher's tables.
@@ -21,11 +21,16 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         http_timeout: Duration::from_secs(15),
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
+        breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
+        tenant_per_day: None,
+        balance: BalanceSettings::default(),
         timers_lag: Duration::from_millis(50),
+        attempts_kept: Duration::from_secs(86_400),
         waits: Waits {
             delivery_grace: Duration::ZERO,
             validity: Duration::from_secs(3_600),
             look_ups: [1, 2].map(Duration::from_secs),
+            conclusive_after: Duration::ZERO,
             call: Duration::from_secs(15),
             receipt: Duration::from_secs(60),
         },

@@ -219,7 +219,7 @@ pub(super) fn scope(text: &str) -> Result<Scope, String> {
     })
 }
 
-fn channel(text: &str) -> Result<Channel, String> {
+pub(super) fn channel(text: &str) -> Result<Channel, String> {
     let found = Channel::ALL.into_iter().find(|channel| channel.as_str() == text);
     found.ok_or_else(|| format!("expected one of {}", Channel::ALL.map(Channel::as_str).join(", ")))
 }

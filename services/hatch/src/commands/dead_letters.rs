@@ -1,43 +1,62 @@
 //! `hatch dead-letters`: what failed for good, and sending it again.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures::StreamExt;
 use hatch_api::commands::{Change, retry};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::status::Status;
-use hatch_eventstore::Store;
+use hatch_eventstore::{Position, Store};
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
+use tokio::time::{Instant, sleep_until};
 
+use super::in_doubt::used_account;
 use super::writer::{Writer, actor};
 use super::{pool, print_page};
-use crate::cli::Redrive;
+use crate::cli::{DeadLetters, FailedFilter, Redrive};
 use crate::output::{counted, field, line, moment};
 use crate::progress;
 use crate::settings::Settings;
 
-const TENANT: TenantId = TenantId::DEFAULT;
-
-/// Messages of a page.
-const PAGE_MESSAGES: u32 = 200;
+/// Messages that are read at a time.
+const READ_AT_ONCE: u32 = 1_000;
 /// Retries under way at once: they share transactions.
 const CONCURRENCY_MAX: usize = 64;
 
+/// Does what is asked for.
+pub(crate) async fn run(settings: &Settings, what: DeadLetters) -> anyhow::Result<ExitCode> {
+    match what {
+        DeadLetters::List { filter, limit, json } => {
+            list(settings, filter, limit, json).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        DeadLetters::Redrive(flags) => redrive(settings, flags).await,
+    }
+}
+
 /// Prints the newest dead letters.
-pub(crate) async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow::Result<()> {
+async fn list(
+    settings: &Settings,
+    filter: FailedFilter,
+    limit: u32,
+    json: bool,
+) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool(settings)?);
-    let page = read_model.messages(TENANT, &failed(), &Page::new(Some(limit), None)?).await?;
+    let (tenant, filter) = failed(settings, filter)?;
+    let page = read_model.messages(tenant, &filter, &Page::new(Some(limit), None)?).await?;
     print_page(&page, json, "no message has failed for good", row)
 }
 
 /// Sends dead letters again; fails when one of them cannot be.
-pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Result<ExitCode> {
-    let ids = if flags.messages.is_empty() {
-        all(&ReadModel::new(pool(settings)?), flags.code.as_deref()).await?
-    } else {
-        flags.messages.iter().copied().map(MessageId).collect()
+async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Result<ExitCode> {
+    let Redrive { messages, filter, rate, dry_run, .. } = flags;
+    let (tenant, filter) = failed(settings, filter)?;
+    let ids: Vec<MessageId> = match messages.is_empty() {
+        true => all(&ReadModel::new(pool(settings)?), tenant, &filter).await?,
+        false => messages.into_iter().map(MessageId).collect(),
     };
-    if flags.dry_run {
+    if dry_run {
         for id in &ids {
             line(format!("{id}  would be sent again"))?;
         }
@@ -48,18 +67,22 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     let writer = Writer::start(settings).await?;
     let store = &writer.store;
     let bar = progress::bar("sending again", i64::try_from(ids.len())?);
-    let count = ids.len();
-    let mut results = futures::stream::iter(ids)
-        .map(|id| async move { (id, send_again(store, id).await) })
+    let (count, begun) = (ids.len(), Instant::now());
+    let apart = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
+    let mut results = futures::stream::iter((0_u32..).zip(ids))
+        .map(|(n, id)| async move {
+            sleep_until(begun + apart * n).await;
+            (id, send_again(store, tenant, id).await)
+        })
         .buffered(CONCURRENCY_MAX);
     let mut refused = 0;
     while let Some((id, result)) = results.next().await {
         bar.inc(1);
         match result {
-            Ok(()) => line(format!("{id}  queued"))?,
+            Ok(()) => bar.suspend(|| line(format!("{id}  queued")))?,
             Err(why) => {
                 refused += 1;
-                line(format!("{id}  NOT sent again: {why}"))?;
+                bar.suspend(|| line(format!("{id}  NOT sent again: {why}")))?;
             }
         }
     }
@@ -75,8 +98,8 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
 }
 
 /// Begins a new round, or says why not.
-async fn send_again(store: &Store, id: MessageId) -> Result<(), String> {
-    let change = Change { tenant_id: TENANT, actor: actor(), key: None };
+async fn send_again(store: &Store, tenant_id: TenantId, id: MessageId) -> Result<(), String> {
+    let change = Change { tenant_id, actor: actor(), key: None };
     match retry(store, change, id).await {
         Ok(_) => Ok(()),
         Err(error) => Err(std::error::Error::source(&error)
@@ -84,26 +107,36 @@ async fn send_again(store: &Store, id: MessageId) -> Result<(), String> {
     }
 }
 
-/// Every dead letter, or those with the code, the newest first.
-async fn all(read_model: &ReadModel, code: Option<&str>) -> anyhow::Result<Vec<MessageId>> {
-    let (mut ids, mut cursor) = (Vec::new(), None);
+/// Every dead letter that the filter lets through, the newest first.
+async fn all(
+    read_model: &ReadModel,
+    tenant: TenantId,
+    filter: &MessageFilter,
+) -> anyhow::Result<Vec<MessageId>> {
+    let (mut ids, mut before) = (Vec::new(), Position(i64::MAX));
     loop {
-        let page = Page::new(Some(PAGE_MESSAGES), cursor)?;
-        let page = read_model.messages(TENANT, &failed(), &page).await?;
-        let wanted = |message: &&Message| {
-            let error = message.error.as_ref();
-            code.is_none_or(|code| error.is_some_and(|error| error.code == code))
-        };
-        ids.extend(page.data.iter().filter(wanted).map(|message| message.id));
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(ids);
-        }
+        let some = read_model.message_ids(tenant, filter, before, READ_AT_ONCE).await?;
+        let Some((last, _)) = some.last() else { return Ok(ids) };
+        before = *last;
+        ids.extend(some.into_iter().map(|(_, id)| id));
     }
 }
 
-fn failed() -> MessageFilter {
-    MessageFilter { status: Some(Status::Failed), ..MessageFilter::default() }
+fn failed(settings: &Settings, asked: FailedFilter) -> anyhow::Result<(TenantId, MessageFilter)> {
+    let FailedFilter { channel, class, code, account, from, to, participant, tenant } = asked;
+    let account = account.map(|named| used_account(settings, named)).transpose()?;
+    let filter = MessageFilter {
+        status: Some(Status::Failed),
+        channel,
+        class,
+        code,
+        account,
+        from,
+        to,
+        participant,
+        ..MessageFilter::default()
+    };
+    Ok((tenant.unwrap_or(TenantId::DEFAULT), filter))
 }
 
 fn row(message: &Message) -> String {

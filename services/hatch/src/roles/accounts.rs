@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use hatch_dispatcher::DoubtPolicy;
+use hatch_domain::Environment;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
+use hatch_eventstore::SystemEnvironment;
 use hatch_providers::generic::GenericWebhook;
 use hatch_providers::{
     Account, Context, Error, PROVIDERS, Provider, Webhook, provider, provider_names,
@@ -32,7 +34,11 @@ pub(crate) struct SetAccount {
 
 /// Every account that is set, in the order of their names.
 pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
-    let context = account_context(settings);
+    each_in(settings, &account_context(settings))
+}
+
+/// The same, made in `context`.
+fn each_in(settings: &Settings, context: &Context) -> Vec<SetAccount> {
     let simulator = settings.simulator_url.as_deref();
     let of = |(name, set): (&String, &AccountSettings)| {
         let section = section(name, set);
@@ -40,7 +46,7 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
             let provider = set.provider(name)?;
             let common = set.common(simulator)?;
             let name: AccountName = name.parse()?;
-            let made = provider.account(&name, common, set.read(provider)?, &context);
+            let made = provider.account(&name, common, set.read(provider)?, context);
             Ok(made.map_err(with_common_keys)?)
         };
         let account = made().with_context(|| format!("configuration: {section}"));
@@ -58,7 +64,10 @@ fn section(name: &str, set: &AccountSettings) -> String {
 fn with_common_keys(error: Error) -> Error {
     match error {
         Error::UnknownSetting { setting, known } => {
-            let known = format!("{known}, channels, provider, senders, tenants, traffic");
+            let known = format!(
+                "{known}, channels, concurrency_max, per_day, provider, rate_per_s, rate_per_sender_per_s, senders, \
+                 tenants, traffic"
+            );
             Error::UnknownSetting { setting, known }
         }
         error => error,
@@ -71,8 +80,20 @@ fn with_common_keys(error: Error) -> Error {
 /// What is wrong with one, with its section; and two that are one and the same at their provider, but for those that may
 /// be.
 pub(crate) fn accounts(settings: &Settings) -> anyhow::Result<Vec<Account>> {
+    accounts_by(settings, Arc::new(SystemEnvironment))
+}
+
+/// The same, of a process that goes by `clock`.
+///
+/// # Errors
+/// As above.
+pub(crate) fn accounts_by(
+    settings: &Settings,
+    clock: Arc<dyn Environment>,
+) -> anyhow::Result<Vec<Account>> {
     let mut accounts: Vec<Account> = Vec::new();
-    for SetAccount { section, account, .. } in each_account(settings) {
+    let context = Context { clock, ..account_context(settings) };
+    for SetAccount { section, account, .. } in each_in(settings, &context) {
         let account = account?;
         let mut same = accounts.iter().filter(|known| known.key() == account.key());
         if let Some(other) = same.find(|known| !may_be_one(settings, [*known, &account])) {
@@ -116,7 +137,8 @@ pub(crate) fn generic_webhook(settings: &Settings) -> anyhow::Result<Option<Arc<
 
 /// Refuses accounts that keep a process from starting.
 pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
-    accounts(settings)?;
+    settings.routes(&accounts(settings)?)?;
+    settings.pools()?;
     generic_webhook(settings).map(drop)
 }
 
@@ -186,7 +208,7 @@ pub(super) fn at_providers(settings: &Settings) -> Vec<(String, &'static str, Ur
 pub(crate) fn account_context(settings: &Settings) -> Context {
     let public_url = outside_url(&settings.public_url());
     let nowhere = || Url::parse("http://127.0.0.1").expect("a constant URL parses");
-    Context { public_url: public_url.unwrap_or_else(nowhere) }
+    Context { public_url: public_url.unwrap_or_else(nowhere), clock: Arc::new(SystemEnvironment) }
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
-use hatch_api::commands::{Commands, Conversations};
+use hatch_api::commands::{Commands, Conversations, PoolSenders};
+use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
+use hatch_dispatcher::BalanceMode;
 use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -45,7 +47,16 @@ impl RoleInstance for Command {
                 process.head.clone(),
                 process.workers.clone(),
             ));
+            workers.spawn(admission::watch_lines(
+                self.admission.clone(),
+                process.settings.admission.waiting_per_tenant_max,
+                process.pool.clone(),
+                process.workers.clone(),
+            ));
         }
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
+        let (store, workers_end) = (process.store.clone(), process.workers.clone());
+        workers.spawn(hatch_api::tasks::run(store, read_model, workers_end));
         Ok(())
     }
 
@@ -56,12 +67,14 @@ impl RoleInstance for Command {
             store: process.store.clone(),
             admission: self.admission.clone(),
             accounts: process.accounts.clone(),
+            planning: planning(process),
             vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,
                 waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
             },
+            senders: PoolSenders::new(process.pools.clone(), process.directory.clone()),
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
             default_subject: default_subject(&process.accounts),
@@ -75,6 +88,17 @@ impl RoleInstance for Command {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         let admission = process.runs(DEFINITION.name).then_some(&self.admission);
         Box::pin(std::future::ready(measured(admission).into()))
+    }
+}
+
+/// By which account a message would go.
+fn planning(process: &Process) -> Planning {
+    Planning {
+        accounts: process.accounts.clone(),
+        routes: process.routes.clone(),
+        directory: process.directory.clone(),
+        log: process.log.clone(),
+        is_balanced: process.settings.balance.mode == BalanceMode::On,
     }
 }
 

@@ -12,9 +12,11 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
-use hatch_providers::is_of_this_machine;
+use hatch_providers::{Limits, is_of_this_machine};
 
-use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt, slowest};
+use super::accounts::{
+    accounts, at_providers, check_accounts, http_timeout, providers_in_doubt, slowest,
+};
 use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
@@ -45,15 +47,27 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         account_backoff: <(Duration, Duration)>::from(
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
+        breaker: dispatcher.breaker,
+        tenant_per_day: settings.limits.messages_per_day,
+        balance: settings.balance,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
+        attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
             validity: Duration::from_millis(dispatcher.validity_ms),
             look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            conclusive_after: Duration::ZERO,
             call: http_timeout(settings) + hatch_dispatcher::LEASE_MARGIN,
             receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
         },
     };
+    anyhow::ensure!(
+        RETENTION_DAYS.contains(&dispatcher.attempts_kept_days),
+        "configuration: dispatcher.attempts_kept_days: expected {} to {}, got {}",
+        RETENTION_DAYS.start(),
+        RETENTION_DAYS.end(),
+        dispatcher.attempts_kept_days
+    );
     let at_once = [
         ("concurrency_max", dispatcher.concurrency_max),
         ("account_concurrency_max", dispatcher.account_concurrency_max),
@@ -66,6 +80,11 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             AT_ONCE.end()
         );
     }
+    anyhow::ensure!(
+        settings.limits.messages_per_day.is_none_or(Limits::is_count),
+        "configuration: limits.messages_per_day: expected {}",
+        Limits::COUNT_EXPECTED
+    );
     if let Some((key, longest)) = slowest(settings) {
         let least = longest + hatch_dispatcher::LEASE_MARGIN;
         anyhow::ensure!(
@@ -77,6 +96,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         );
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
+    config.balance.check().map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     Ok(config)
 }
 
@@ -266,8 +286,14 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         certificate_files(settings).map(drop),
         cors(settings).map(drop),
         settings.trail_rules().map(drop),
+        routes(settings),
     ];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Refuses wrong routes. What is wrong with the accounts, others say.
+fn routes(settings: &Settings) -> anyhow::Result<()> {
+    accounts(settings).map_or(Ok(()), |accounts| settings.routes(&accounts).map(drop))
 }
 
 /// Refuses settings that keep a process from starting, whatever roles it has.
@@ -276,12 +302,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     first.map_or_else(|| check_accounts(settings), Err)
 }
 
-pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+pub(crate) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
     let sender = settings.default_sms_sender.as_deref();
     sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
 }
 
-pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
+pub(crate) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
     let sender = settings.default_email_sender.as_deref();
     sender.map(Mailbox::parse).transpose().context("configuration: default_email_sender")
 }

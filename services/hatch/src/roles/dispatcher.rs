@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
-use hatch_dispatcher::{Condition, ConsentPrecondition, Dependencies, Health, Stats};
+use hatch_dispatcher::{BreakerState, Condition, ConsentPrecondition, Dependencies, Health, Stats};
 use hatch_domain::Channel;
 use hatch_eventstore::Connection;
 
@@ -40,6 +40,8 @@ impl RoleInstance for Dispatcher {
             head: process.head.clone(),
             bus: process.bus.clone(),
             accounts: process.accounts.clone(),
+            routes: process.routes.clone(),
+            directory: process.directory.clone(),
             in_doubt: process.settings.dispatcher.in_doubt.clone(),
             precondition: Some(Arc::new(ConsentPrecondition::new(process.store.clone()))),
             stats: Arc::clone(&self.stats),
@@ -62,30 +64,93 @@ impl RoleInstance for Dispatcher {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut metrics: Vec<_> = calls(&self.stats).into();
-            metrics.push(accounts(&self.stats));
+            metrics.extend(accounts(&self.stats));
+            metrics.extend(rates(&self.stats, process).await);
             metrics.extend(timers(&self.stats, process).await);
             metrics
         })
     }
 }
 
-/// Whether each account is up.
-fn accounts(stats: &Stats) -> Metric {
-    let sample = |health: &Health| {
-        let condition = health.condition();
-        let labels = vec![
-            ("provider", health.provider().to_owned()),
-            ("account", health.account().to_owned()),
-            ("reason", condition.reason().to_owned()),
-        ];
-        (labels, flag(condition == Condition::Up))
+/// Whether each account is up, and how its breaker stands.
+fn accounts(stats: &Stats) -> [Metric; 3] {
+    let labels = |health: &Health| {
+        vec![("provider", health.provider().to_owned()), ("account", health.account().to_owned())]
     };
-    gauge(
-        "hatch_account_up",
-        "Whether an account sends, by what is wrong: credentials, suspended, credit, permission, not_found, silent, \
-         and - where nothing is",
-        stats.accounts.all().iter().map(|health| sample(health)).collect(),
-    )
+    let known = stats.accounts.all();
+    let up = known.iter().map(|health| {
+        let condition = health.condition();
+        let mut labels = labels(health);
+        labels.push(("reason", condition.reason().to_owned()));
+        (labels, flag(condition == Condition::Up))
+    });
+    let breakers = known.iter().flat_map(|health| {
+        let stands = health.breaker();
+        BreakerState::ALL.map(|state| {
+            let mut labels = labels(health);
+            labels.push(("state", state.as_str().to_owned()));
+            (labels, flag(stands == state))
+        })
+    });
+    let failovers = stats.failovers.all().into_iter().map(|((from, to, class), count)| {
+        let labels =
+            vec![("from", from.to_string()), ("to", to.to_string()), ("class", class.to_owned())];
+        (labels, count.get())
+    });
+    [
+        gauge(
+            "hatch_account_up",
+            "Whether an account sends, by what is wrong: credentials, suspended, credit, permission, not_found, silent, \
+             failing, throttled, and - where nothing is",
+            up.collect(),
+        ),
+        gauge(
+            "hatch_account_breaker_state",
+            "Whether an account's breaker is in a state: closed, open or half_open",
+            breakers.collect(),
+        ),
+        Metric {
+            name: "hatch_dispatch_failovers",
+            help: "Messages that went by another account at once, by the class of the error",
+            values: Values::Counter(failovers.collect()),
+        },
+    ]
+}
+
+/// How much room accounts had, and what stands in their lines.
+async fn rates(stats: &Stats, process: &Process) -> [Metric; 3] {
+    let deferred = stats.rates.deferred.all().into_iter().map(|((account, reason), counter)| {
+        (vec![("account", account), ("reason", reason.to_owned())], counter.get())
+    });
+    let mut standing = Samples::new();
+    if process.runs(DEFINITION.name) {
+        let count =
+            async |client: &mut Connection| anyhow::Ok(hatch_dispatcher::in_lines(client).await?);
+        let counts = process.pool.within(LAG_MAX, count).await.unwrap_or_default();
+        standing.extend(counts.into_iter().map(|(of, count)| {
+            let (provider, account) = of.split_once('/').unwrap_or((of.as_str(), ""));
+            let labels = vec![("provider", provider.to_owned()), ("account", account.to_owned())];
+            (labels, number(count))
+        }));
+    }
+    [
+        Metric {
+            name: "hatch_rate_deferred",
+            help: "Messages that were put into a line, by account and reason: rate, sender_rate, daily_cap, \
+                   concurrency",
+            values: Values::Counter(deferred.collect()),
+        },
+        Metric {
+            name: "hatch_rate_leases",
+            help: "Leases of the fleet's buckets that brought something, by bucket: second, sender, day, tenant, calls",
+            values: labelled("bucket", &stats.rates.leases),
+        },
+        gauge(
+            "hatch_messages_in_line",
+            "Messages that stand in the line of an account, 100,000 of all at most",
+            standing,
+        ),
+    ]
 }
 
 async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
@@ -128,7 +193,7 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
     ]
 }
 
-fn calls(stats: &Stats) -> [Metric; 5] {
+fn calls(stats: &Stats) -> [Metric; 6] {
     let calls = stats.call_seconds.all().into_iter();
     let calls = calls
         .map(|(provider, histogram)| (vec![("provider", provider.to_owned())], histogram.get()));
@@ -149,6 +214,11 @@ fn calls(stats: &Stats) -> [Metric; 5] {
             name: "hatch_dispatch_undecodable",
             help: "Requests of the bus that this build cannot read; it leaves them to the log",
             values: Values::Counter(vec![(vec![], stats.undecodable.get())]),
+        },
+        Metric {
+            name: "hatch_dispatch_attempts_unkept",
+            help: "Attempts of which it could not be kept what was said to the provider",
+            values: Values::Counter(vec![(vec![], stats.attempts_unkept.get())]),
         },
         Metric {
             name: "hatch_dispatch_under_way",

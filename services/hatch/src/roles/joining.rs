@@ -1,4 +1,4 @@
-//! The accounts of a process: those of its files, and those that the log keeps.
+//! The accounts, routes and pools of a process: those of its files, and those that the log keeps.
 //!
 //! One place joins them. Those of the files are there whatever the log says; one of the log that cannot be used, or would
 //! take something from another one, is left out, and `/ready` and `hatch doctor` say which and why.
@@ -10,17 +10,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use hatch_api::accounts::{Unusable, Vault};
+use hatch_api::planning::route_table;
 use hatch_directory::{AccountEntry, Directory};
 use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::AccountId;
-use hatch_providers::{Account, Accounts, Context};
+use hatch_eventstore::SystemEnvironment;
+use hatch_providers::{Account, Accounts, Context, Pools, Routes};
 use hatch_readmodel::StoredConfiguration;
+use hatch_routing::{Pool, Route};
 use hatch_seal::Keyring;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::accounts;
+use super::accounts::accounts_by;
+use super::pool_table::pool_table;
 use super::process::{Process, Workers};
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -74,7 +78,8 @@ pub(crate) fn vault(
     )?;
     // The leases of all attempts leave room for the slowest account: nobody's may take more than half of them.
     let http_timeout_max = Duration::from_millis(settings.dispatcher.lease_ms / 2);
-    Ok(Vault { keyring, accounts, context: Context { public_url }, http_timeout_max })
+    let context = Context { public_url, clock: Arc::new(SystemEnvironment) };
+    Ok(Vault { keyring, accounts, context, http_timeout_max })
 }
 
 /// What the tables have of accounts that are there.
@@ -206,6 +211,10 @@ struct Joining {
     changes: watch::Receiver<u64>,
     reload: Reload,
     files: Vec<Account>,
+    routes: Routes,
+    file_routes: Vec<Route>,
+    pools: Pools,
+    file_pools: Vec<Pool>,
     /// Where the outside reaches this process until its end, for the accounts of files and log alike.
     public_url: String,
     joiner: Joiner,
@@ -227,13 +236,20 @@ pub(super) async fn start(
     workers: &mut Workers,
 ) -> anyhow::Result<()> {
     let accounts = process.accounts.clone();
-    let vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
+    let mut vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
+    vault.context.clock = Arc::new(process.head.clock().clone());
+    let files: Vec<Account> =
+        accounts.current().iter().map(|account| Account::clone(account)).collect();
     let mut joining = Joining {
         vault,
+        routes: process.routes.clone(),
+        file_routes: process.settings.routes(&files)?,
+        pools: process.pools.clone(),
+        file_pools: process.settings.pools()?,
         directory: process.directory.clone(),
         changes: process.directory.account_changes(),
         reload: process.reload.clone(),
-        files: accounts.current().iter().map(|account| Account::clone(account)).collect(),
+        files,
         public_url: process.settings.public_url(),
         joiner: Joiner::default(),
         left_outs: process.left_out.clone(),
@@ -275,11 +291,20 @@ impl Joining {
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
         let public_url = Some(self.public_url.clone());
-        match accounts(&Settings { public_url, ..settings.clone() }) {
-            Ok(files) => (self.files, self.is_reloaded) = (files, true),
+        let clock = Arc::clone(&self.vault.context.clock);
+        let read = accounts_by(&Settings { public_url, ..settings.clone() }, clock)
+            .and_then(|files| Ok((settings.routes(&files)?, settings.pools()?, files)));
+        match read {
+            Ok((routes, pools, files)) => {
+                (self.file_routes, self.file_pools) = (routes, pools);
+                (self.files, self.is_reloaded) = (files, true);
+            }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the accounts of the files stay as they were");
+                tracing::error!(
+                    error,
+                    "the accounts, routes and pools of the files stay as they were"
+                );
             }
         }
     }
@@ -294,6 +319,8 @@ impl Joining {
             (self.used, self.is_reloaded) = (joined.of_log, false);
             self.vault.accounts.replace(joined.accounts);
         }
+        self.routes.replace(route_table(&self.file_routes, self.directory.routes()));
+        self.pools.replace(pool_table(&self.file_pools, self.directory.pools()));
     }
 
     fn tell(&self, left_out: Vec<LeftOut>) {
@@ -358,6 +385,8 @@ mod tests {
             channels: Vec::new(),
             senders: Vec::new(),
             traffic: Traffic::Live,
+            limits: hatch_domain::account::AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::from([("account_sid".to_owned(), json!(account_sid))]),
             secrets: BTreeMap::from([("auth_token".to_owned(), sealed)]),
             created_by: "cli".to_owned(),

@@ -16,14 +16,14 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_providers::Accounts;
+use hatch_providers::{Accounts, Pools, Routes};
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::accounts;
+use super::accounts::accounts_by;
 use super::configured::{place, postgres};
 use super::joining::LeftOuts;
 use crate::reload::Reload;
@@ -76,6 +76,10 @@ pub(crate) struct Process {
     pub(crate) tokens: Tokens,
     /// The provider accounts, as they are now.
     pub(crate) accounts: Accounts,
+    /// Which messages go by which of them, as it is now.
+    pub(crate) routes: Routes,
+    /// The pools of senders, as they are now.
+    pub(crate) pools: Pools,
     /// The settings, as they were read last.
     pub(crate) reload: Reload,
     /// What opens the secrets of those.
@@ -156,7 +160,7 @@ impl Process {
         let clock = Arc::new(head.clock().clone());
         let (sessions, looking) = Sessions::start(pool.clone(), clock.clone(), shutdown.clone());
         workers.spawn(looking);
-        let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
+        let (tokens, keeping) = tokens::start(settings, clock.clone(), shutdown.clone())?;
         workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
@@ -173,7 +177,9 @@ impl Process {
             directory,
             sessions,
             tokens,
-            accounts: Accounts::new(accounts(settings)?),
+            accounts: Accounts::new(accounts_by(settings, clock)?),
+            routes: Routes::default(),
+            pools: Pools::default(),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
             keyring: settings.keyring()?,
             left_out: LeftOuts::default(),

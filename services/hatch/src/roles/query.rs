@@ -1,9 +1,14 @@
 //! The role that answers what clients read.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
+use futures::future::BoxFuture;
 use hatch_api::live::{CatchingUp, Live, StreamSlots};
-use hatch_api::queries::Queries;
+use hatch_api::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use hatch_api::{Drain, Requests};
+use hatch_eventstore::{Connection, Connections};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::definition::{RoleDefinition, RoleInstance};
@@ -37,7 +42,14 @@ impl RoleInstance for Query {
             read_model,
             log: process.log.clone(),
             head: process.head.clone(),
+            doubts: Arc::new(doubt_rules(process)),
             waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
+            carriers: Carriers {
+                accounts: process.accounts.clone(),
+                routes: process.routes.clone(),
+                directory: process.directory.clone(),
+                figures: Arc::new(Dispatchers(process.pool.clone())),
+            },
         };
         let streams_max = process.settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX);
         let live = Live {
@@ -51,5 +63,51 @@ impl RoleInstance for Query {
         Ok(hatch_api::compat::queries(queries.clone())
             .merge(hatch_api::queries::router(queries))
             .merge(hatch_api::live::router(live)))
+    }
+}
+
+/// How long PostgreSQL may take to say what dispatchers report.
+const FIGURES_MAX: Duration = Duration::from_secs(1);
+
+/// What the dispatchers report, as they do.
+struct Dispatchers(Connections);
+
+impl AccountFigures for Dispatchers {
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(async {
+            let read = async |client: &mut Connection| {
+                anyhow::Ok(hatch_dispatcher::reported_accounts(client).await?)
+            };
+            // What they last told each other is in the answer all the same.
+            let reports = self.0.within(FIGURES_MAX, read).await.unwrap_or_default();
+            let reported = reports.into_iter().map(|report| Reported {
+                provider: report.provider,
+                key: report.account,
+                reason: report.reason,
+                told: report.told.map(|told| (told.what, told.remedy, told.since)),
+                breaker: report.breaker,
+                until: report.until,
+                under_way: report.under_way,
+            });
+            reported.collect()
+        })
+    }
+
+    fn used_today(&self, accounts: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
+        Box::pin(async move {
+            let read = async |client: &mut Connection| {
+                anyhow::Ok(hatch_dispatcher::used_today(client, &accounts).await?)
+            };
+            self.0.within(FIGURES_MAX, read).await.unwrap_or_default()
+        })
+    }
+}
+
+/// What becomes of doubts, as the dispatchers have it.
+fn doubt_rules(process: &Process) -> DoubtRules {
+    let set = process.settings.dispatcher.in_doubt.iter();
+    DoubtRules {
+        accounts: process.accounts.clone(),
+        set: set.map(|(name, policy)| (name.clone(), (*policy).into())).collect(),
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Common, Limits, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
 use schemars::JsonSchema;
@@ -24,8 +24,9 @@ const ALL: &str = "*";
 /// An account at a provider, by hatch's own name for it: 1 to 32 lower-case letters and digits with single dashes between
 /// them, such as `[accounts.twilio-main]`. In a variable the dash is an underscore: `HATCH_ACCOUNTS__TWILIO_MAIN__PROVIDER`.
 /// Beside these keys it has those of its provider's section below, such as `base_url`, and each of them as a file, too:
-/// `auth_token_file = "/run/secrets/auth-token"`. The section of a provider, such as `[twilio]`, is the account of that name. A message goes by the first account in the order of names that carries its
-/// channel, is of its tenant and sends for its sender. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
+/// `auth_token_file = "/run/secrets/auth-token"`. The section of a provider, such as `[twilio]`, is the account of that
+/// name. An account takes a message whose channel it carries, of whose tenant it is, and for whose sender it sends; which
+/// one of several, `[[routes]]` says. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AccountSettings {
@@ -40,6 +41,20 @@ pub struct AccountSettings {
     /// Which messages it takes: `live`, `test`, or `all` of both. Only an account at a simulator takes tests. Default: `live`;
     /// for an account at the simulator of `up`, `all`.
     pub traffic: Option<String>,
+    /// What becomes of its attempts in doubt: `look_up` (the default where the provider can be asked), `wait` (the default
+    /// elsewhere, and instead of a look-up that there is not), `resend` or `fail`. It comes before `dispatcher.in_doubt`; what
+    /// a message asks for comes before both.
+    pub on_doubt: Option<String>,
+    /// Messages that it is given a second, by all processes together: 0.001 to 100,000. Default: as many as there are.
+    pub rate_per_s: Option<f64>,
+    /// Messages that each of its senders is given a second, as above.
+    pub rate_per_sender_per_s: Option<f64>,
+    /// Messages that it is given a day, in UTC: 1 to 1,000,000,000. Those above it wait for the next day. Default: as many
+    /// as there are.
+    pub per_day: Option<u64>,
+    /// Calls of its provider under way at a time, of all processes together: 1 to 1,000,000,000. Default: as many as the
+    /// processes make.
+    pub concurrency_max: Option<u64>,
     /// What its provider asks for. It may hold secrets.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -84,13 +99,40 @@ impl AccountSettings {
             None => traffic_of(self.of_provider.get("base_url").and_then(Value::as_str), simulator),
             Some(text) => Traffic::named(text).context("traffic: expected live, test or all")?,
         };
+        let on_doubt = match self.on_doubt.as_deref() {
+            None => None,
+            Some(text) => Some(
+                OnDoubt::named(text).context("on_doubt: expected look_up, wait, resend or fail")?,
+            ),
+        };
         Ok(Common {
             channels: self.channels.iter().map(channel).collect::<anyhow::Result<_>>()?,
             senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
             tenants,
             traffic,
-            limits: Limits::default(),
-            on_doubt: None,
+            limits: self.limits()?,
+            on_doubt,
+        })
+    }
+
+    /// How much it is given.
+    fn limits(&self) -> anyhow::Result<Limits> {
+        let rate = |key: &str, set: Option<f64>| {
+            let is_good = set.is_none_or(Limits::is_rate);
+            anyhow::ensure!(is_good, "{key}: expected {}", Limits::RATE_EXPECTED);
+            Ok(set)
+        };
+        let count = |key: &str, set: Option<u64>| {
+            let is_good = set.is_none_or(Limits::is_count);
+            anyhow::ensure!(is_good, "{key}: expected {}", Limits::COUNT_EXPECTED);
+            Ok(set)
+        };
+        let calls = count("concurrency_max", self.concurrency_max)?;
+        Ok(Limits {
+            per_s: rate("rate_per_s", self.rate_per_s)?,
+            per_sender_per_s: rate("rate_per_sender_per_s", self.rate_per_sender_per_s)?,
+            per_day: count("per_day", self.per_day)?,
+            concurrency: calls.map(|number| u32::try_from(number).unwrap_or(u32::MAX)),
         })
     }
 
@@ -191,6 +233,12 @@ mod tests {
             ("tenants = [\"CANARY\"]", "tenants"),
             ("tenants = [\"*\", \"00000000-0000-0000-0000-000000000001\"]", "tenants"),
             ("traffic = \"CANARY\"", "traffic"),
+            ("on_doubt = \"CANARY\"", "on_doubt"),
+            ("rate_per_s = 0.0", "rate_per_s"),
+            ("rate_per_s = -1.0", "rate_per_s"),
+            ("rate_per_sender_per_s = 1e9", "rate_per_sender_per_s"),
+            ("per_day = 0", "per_day"),
+            ("concurrency_max = 0", "concurrency_max"),
         ] {
             let settings = load(&format!("[accounts.a]\n{set}\n"), &[]).expect("texts");
             let error = format!("{:#}", settings.accounts["a"].common(None).expect_err(set));

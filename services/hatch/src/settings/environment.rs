@@ -69,8 +69,8 @@ pub(super) fn keys(
                 bail!("{of} and {name} are both set: leave one of them out");
             }
             let (key, value) = setting(&schema, &name, value)?;
-            let known = find(&schema, &key).or_else(|| of_account(&key));
-            let value = typed(known.or_else(|| of_section(&schema, &key)), &value);
+            let known = of_section(&schema, &key).or_else(|| find(&schema, &key));
+            let value = typed(known.or_else(|| of_account(&key)), &value);
             Ok((key, value))
         })
         .collect()

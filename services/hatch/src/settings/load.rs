@@ -207,6 +207,7 @@ pub(super) fn defaults_of_up() -> serde_json::Value {
             "look_ups_ms": [1_000, 3_000],
             "receipt_wait_ms": 10_000,
             "account_backoff_ms": [200, 2_000],
+            "breaker": { "open_ms": 200 },
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
     })

@@ -112,7 +112,7 @@ fn routes_of_up(simulator: &str, folder: &Path, set: &Figment) -> Option<Json> {
         let (main, channel) = (carry.next()?, channel.as_str());
         let backup: Vec<&str> = carry.collect();
         Some(json!({
-            "name": channel, "channel": channel, "accounts": [{"name": main}], "backup": backup,
+            "name": channel, "channel": channel, "accounts": [main], "backup": backup,
         }))
     };
     Some(Channel::ALL.into_iter().filter_map(route).collect())

@@ -15,7 +15,8 @@ pub(crate) fn refused(stats: &WebhookStats) -> [Metric; 2] {
         Metric {
             name: "hatch_webhook_refused",
             help: "Webhooks that their provider has not signed: missing_signature, \
-                   wrong_signature, missing_secret, wrong_secret, wrong_body or too_many_fields",
+                   wrong_signature, missing_secret, wrong_secret, wrong_body, too_many_fields, \
+                   stale_signature or used_signature",
             values: Values::Counter(refused.collect()),
         },
         Metric {

@@ -107,7 +107,8 @@ impl World {
         let (token, at) = (Uuid::from_u128(7), SystemEnvironment.now());
         let (provider, account) = ("twilio".to_owned(), "AC1".to_owned());
         let (call_before, lease_until) = (at, at);
-        let start = StartAttempt { provider, account, token, call_before, lease_until, at };
+        let choice = None;
+        let start = StartAttempt { provider, account, choice, token, call_before, lease_until, at };
         self.execute(id, MessageCommand::StartAttempt(start)).await;
         let called = format!("SM{n}");
         let outcome =

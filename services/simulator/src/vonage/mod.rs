@@ -28,7 +28,7 @@ use crate::control::InboundRequest;
 use crate::delivery::Callback;
 use crate::receipts::{self, Told};
 use crate::record::Message;
-use crate::registry::{self, Kind as _, Known, Provider, Side};
+use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
 use crate::{Clock, Config, Error, KnownSetting};
 

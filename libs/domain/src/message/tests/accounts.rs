@@ -13,7 +13,8 @@ pub(super) fn abandoned(n: u32, reason: Option<&str>, retry_at: i64) -> MessageE
 /// The message is put off at second 1.
 pub(super) fn deferred(reason: &str, until: i64) -> MessageEvent {
     let (reason, until) = (reason.to_owned(), at(until));
-    MessageDeferred { reason, until, error: None, expires_at: None, at: at(1) }.into()
+    MessageDeferred { reason, until, error: None, expires_at: None, waits_for: None, at: at(1) }
+        .into()
 }
 
 fn refusal() -> SendError {
@@ -28,7 +29,7 @@ fn wait(reason: &str, second: i64) -> WaitForAccount {
 
 fn refused() -> AttemptOutcome {
     let reason = "account_credentials".to_owned();
-    AttemptOutcome::AccountRefused { reason, error: refusal(), expires_at: at(1_000) }
+    AttemptOutcome::AccountRefused { reason, error: refusal(), expires_at: Some(at(1_000)) }
 }
 
 #[test]
@@ -72,4 +73,61 @@ fn waiting_for_an_account_shortens_no_other_wait() {
     let waiting = Given(retrying.0.evolve(&events[0]));
     assert_eq!(waiting.when(start(2, 59)), Err(MessageRejection::NotDue(at(60))));
     assert!(waiting.when(start(2, 60)).is_ok());
+}
+
+#[test]
+fn a_message_whose_account_was_refused_waits_for_nothing_where_it_goes_by_another() {
+    let history = [request().into(), attempted(1, 1)];
+    let reason = "account_credentials".to_owned();
+    let refused = AttemptOutcome::AccountRefused { reason, error: refusal(), expires_at: None };
+    let events = given(&history).when(outcome(1, refused)).expect("accepted");
+    assert_eq!(names(&events), ["AttemptAbandoned"]);
+    let MessageEvent::AttemptAbandoned(abandoned) = &events[0] else { panic!("{events:?}") };
+    assert_eq!((abandoned.retry_at, abandoned.expires_at), (abandoned.at, None));
+    let next = Given(given(&history).0.evolve(&events[0]));
+    assert_eq!((next.0.waits_for_account(), next.0.attempt_in_round()), (None, 0));
+    assert_eq!(next.0.tried().count(), 1, "not by that account again");
+}
+
+#[test]
+fn an_account_was_tried_where_it_surely_did_not_send_and_in_this_round_alone() {
+    let tried = |history: &[MessageEvent]| given(history).0.tried().count();
+    let mut history = vec![request().into(), attempted(1, 1)];
+    assert_eq!(tried(&history), 0, "it is under way");
+    let doubt = SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(3) };
+    assert_eq!(tried(&[&history[..], &[doubt.into()]].concat()), 0, "nobody knows");
+    let unmade = [&history[..], &[abandoned(1, Some("files"), 9)]].concat();
+    assert_eq!(tried(&unmade), 0, "nobody was called");
+    history.push(failed(1, Some(at(9))));
+    assert_eq!(tried(&history), 1);
+    history.extend([attempted(2, 9), failed(2, None)]);
+    assert_eq!(tried(&history), 2);
+    history.push(RetryRequested { at: at(50) }.into());
+    assert_eq!((tried(&history), given(&history).0.round()), (0, 2));
+}
+
+#[test]
+fn a_message_says_once_that_it_stands_in_a_line_and_leaves_it_with_its_claim() {
+    let in_line = |line: &str, until| {
+        MessageCommand::WaitInLine(WaitInLine {
+            reason: "rate".to_owned(),
+            waits_for: line.to_owned(),
+            until,
+            expires_at: at(1_000),
+            at: at(5),
+        })
+    };
+    let new = given(&[request().into()]);
+    let events = new.when(in_line("rate:one", None)).expect("it waits");
+    assert_eq!(names(&events), ["MessageDeferred"]);
+    assert!(events[0].waits_for_account());
+    assert_eq!(events[0].due(), Due::At { attempt: None, at: at(1_000) });
+    let waiting = Given(new.0.evolve(&events[0]));
+    assert_eq!(waiting.0.waits_in_line(), Some("rate:one"));
+    assert!(waiting.when(in_line("rate:one", None)).expect("known").is_empty());
+    let other = waiting.when(in_line("rate:other", Some(at(900)))).expect("another line");
+    let put_off = Given(waiting.0.evolve(&other[0]));
+    assert!(matches!(put_off.when(start(1, 899)), Err(MessageRejection::NotDue(_))));
+    let claimed = put_off.when(start(1, 900)).expect("its time");
+    assert_eq!(Given(put_off.0.evolve(&claimed[0])).0.waits_in_line(), None);
 }

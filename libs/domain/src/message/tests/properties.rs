@@ -19,6 +19,7 @@ fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
         E::MessageDelivered(e) => MessageDelivered { attempt: n, ..e }.into(),
         E::MessageUndelivered(e) => MessageUndelivered { attempt: n, ..e }.into(),
         E::MessageRead(e) => MessageRead { attempt: n, ..e }.into(),
+        E::DoubtResolved(e) => DoubtResolved { attempt: n, ..e }.into(),
         E::RecipientComplained(e) => RecipientComplained { attempt: n, ..e }.into(),
         E::RecipientUnsubscribed(e) => RecipientUnsubscribed { attempt: n, ..e }.into(),
         other @ (E::MessageRequested(_)
@@ -93,6 +94,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
         (0..20_i64).prop_map(|second| MessageCommand::ExpireLease { at: at(second) }),
         (0..20_i64).prop_map(defer_until),
         (number, any::<bool>()).prop_map(|(n, sent)| settle(n, sent).into()),
+        prop::sample::select(Resolution::ALL.to_vec()).prop_map(|said| resolve(said).into()),
     ]
 }
 

@@ -100,6 +100,13 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         }
         .into(),
         joined(7).into(),
+        DoubtResolved {
+            attempt: 1,
+            resolution: Resolution::NotSent,
+            reason: "their log has nothing of it".to_owned(),
+            at: at(9),
+        }
+        .into(),
     ]
 }
 

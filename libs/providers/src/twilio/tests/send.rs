@@ -97,6 +97,22 @@ async fn the_request_is_exactly_twilios() {
 }
 
 #[tokio::test]
+async fn a_messaging_service_is_named_as_one_and_every_other_sender_as_from() {
+    let service = "MG0123456789abcdef0123456789abcdef";
+    for (from, field) in [(service, "MessagingServiceSid"), ("73822", "From"), ("My Shop", "From")]
+    {
+        let stub = Stub::start(reply(201, created())).await;
+        let message = Outbound { from: Address::sender(from).expect("a sender"), ..outbound() };
+        adapter(&stub.url).send(&message).await;
+        let body = stub.seen().remove(0).body;
+        let form: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
+        let named = form.iter().filter(|(key, _)| key == "From" || key == "MessagingServiceSid");
+        let named: Vec<_> = named.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(named, [(field, from)]);
+    }
+}
+
+#[tokio::test]
 async fn a_201_with_a_sid_is_accepted() {
     let accepted = |segments| Outcome::Accepted { provider_message_id: SID.to_owned(), segments };
     assert_eq!(outcome(reply(201, created())).await, accepted(Some(2)));

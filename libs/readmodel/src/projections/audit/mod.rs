@@ -15,6 +15,7 @@ use hatch_domain::Decider;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::consent::Consent;
 use hatch_domain::message::Message;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
@@ -43,6 +44,7 @@ pub static DEFINITION: Definition = Definition {
         <Message as Decider>::KIND,
         MEMBER,
         ACCOUNT,
+        <Route as Decider>::KIND,
     ],
     read_models: &["audit"],
     gates_admission: false,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
 use hatch_domain::account::{Account, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_eventstore::Position;
 use serde::Serialize;
 use serde_json::Value;
@@ -40,6 +40,16 @@ pub struct AccountInfo {
     pub senders: Vec<String>,
     /// Which messages it takes.
     pub traffic: Traffic,
+    /// Messages that it is given a second, by all processes together; `null` where there is no limit, as below.
+    pub rate_per_s: Option<f64>,
+    /// Messages that each of its senders is given a second.
+    pub rate_per_sender_per_s: Option<f64>,
+    /// Messages that it is given a day, in UTC.
+    pub per_day: Option<u64>,
+    /// Calls of its provider under way at a time.
+    pub concurrency_max: Option<u32>,
+    /// What becomes of its attempts in doubt; `null` where the setting of the installation says it.
+    pub on_doubt: Option<OnDoubt>,
     /// The provider's settings that are no secrets, by their keys.
     #[schema(value_type = Object)]
     pub settings: BTreeMap<String, Value>,
@@ -62,12 +72,18 @@ impl AccountInfo {
     /// What may be shown of an account.
     #[must_use]
     pub fn of(account: &Account) -> Self {
+        let limits = account.limits();
         Self {
             name: account.name().map(ToString::to_string).unwrap_or_default(),
             provider: account.provider().to_owned(),
             channels: account.channels().to_vec(),
             senders: account.senders().iter().map(ToString::to_string).collect(),
             traffic: account.traffic(),
+            rate_per_s: limits.rate_per_s,
+            rate_per_sender_per_s: limits.rate_per_sender_per_s,
+            per_day: limits.per_day,
+            concurrency_max: limits.concurrency_max,
+            on_doubt: account.on_doubt(),
             settings: account.settings().clone(),
             secrets: account.secrets().keys().cloned().collect(),
             created_by: account.created_by().to_owned(),

@@ -107,6 +107,7 @@ mod tests {
     use std::sync::Arc;
 
     use hatch_domain::DomainEvent as _;
+    use hatch_domain::account::AccountLimits;
     use hatch_domain::account::event::{AccountCreated, AccountRemoved};
     use hatch_domain::traffic::Traffic;
     use hatch_eventstore::{Metadata, RecordedEvent};
@@ -148,6 +149,8 @@ mod tests {
             channels: Vec::new(),
             senders: Vec::new(),
             traffic: Traffic::Live,
+            limits: AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             created_by: "cli".to_owned(),

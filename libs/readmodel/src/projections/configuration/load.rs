@@ -2,8 +2,11 @@
 
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 use serde::de::DeserializeOwned;
@@ -26,9 +29,15 @@ const ALL: &str = "
                   UNION ALL
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
                   UNION ALL
+                 SELECT 'route', id, tenant_id, state, position FROM rm_configuration.routes
+                  UNION ALL
+                 SELECT 'pool', id, tenant_id, state, position FROM rm_configuration.pools
+                  UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
-                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
+                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members
+                  UNION ALL
+                 SELECT 'carrier', id, tenant_id, state, position FROM rm_configuration.carriers) AS r
         ON true";
 
 /// A stream as the tables have it.
@@ -57,6 +66,12 @@ pub struct StoredConfiguration {
     pub members: Vec<Stored<Member>>,
     /// The accounts at providers, with those that are removed.
     pub accounts: Vec<Stored<Account>>,
+    /// The routes, with those that are removed.
+    pub routes: Vec<Stored<Route>>,
+    /// The pools of senders, with those that are removed.
+    pub pools: Vec<Stored<Pool>>,
+    /// What the fleet told of accounts, each in a month.
+    pub carriers: Vec<Stored<Carrier>>,
 }
 
 impl ReadModel {
@@ -73,7 +88,10 @@ impl ReadModel {
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
+                Some("route") => all.routes.push(stored(&row)?),
+                Some("pool") => all.pools.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
+                Some("carrier") => all.carriers.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
             }

@@ -1,12 +1,17 @@
-//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, and its accounts at
-//! providers.
+//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, its accounts at
+//! providers with how those are, its routes, and its pools of senders.
 
 mod account_query;
 mod accounts;
+mod carriers;
 mod fold;
 mod load;
 mod members;
+mod pool_query;
+mod pools;
 mod query;
+mod route_query;
+mod routes;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -19,7 +24,10 @@ use futures::future::BoxFuture;
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::member::Member;
+use hatch_domain::pool::Pool;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
@@ -29,10 +37,15 @@ use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
 use self::accounts::AccountRow;
+use self::carriers::CarrierRow;
 use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
+pub use self::pool_query::{PoolInfo, PoolSenderInfo};
+use self::pools::PoolRow;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
+pub use self::route_query::{RouteAccount, RouteInfo};
+use self::routes::RouteRow;
 use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
@@ -40,10 +53,10 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// Tenants, keys, members and accounts. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
-    version: 2,
+    version: 3,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
@@ -52,8 +65,11 @@ pub static DEFINITION: Definition = Definition {
         <ApiKey as Decider>::KIND,
         <Account as Decider>::KIND,
         <Member as Decider>::KIND,
+        <Route as Decider>::KIND,
+        <Carrier as Decider>::KIND,
+        <Pool as Decider>::KIND,
     ],
-    read_models: &["tenants", "api_keys", "accounts", "members"],
+    read_models: &["tenants", "api_keys", "accounts", "members", "routes", "carriers", "pools"],
     gates_admission: false,
     reads: &[
         tables::WRITTEN,
@@ -61,6 +77,9 @@ pub static DEFINITION: Definition = Definition {
         tables::LOAD_KEYS,
         accounts::LOAD_ACCOUNTS,
         tables::LOAD_MEMBERS,
+        routes::LOAD_ROUTES,
+        carriers::LOAD_CARRIERS,
+        pools::LOAD_POOLS,
     ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
@@ -105,7 +124,32 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
-    apply_accounts(into, &page).await
+    apply_accounts(into, &page).await?;
+    apply_routes(into, &page).await?;
+    apply_carriers(into, &page).await?;
+    apply_pools(into, &page).await
+}
+
+async fn apply_pools(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_pools = facts::<Pool>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(pools::LOAD_POOLS, &begun_before(&of_pools)).await? {
+        let row = PoolRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_pools)?;
+    pools::POOLS.upsert(into, &rows.values().collect::<Vec<_>>()).await
+}
+
+async fn apply_carriers(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_carriers = facts::<Carrier>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(carriers::LOAD_CARRIERS, &begun_before(&of_carriers)).await? {
+        let row = CarrierRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_carriers)?;
+    carriers::CARRIERS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
@@ -117,6 +161,17 @@ async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> 
     }
     let rows = fold(rows, &of_accounts)?;
     accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
+}
+
+async fn apply_routes(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_routes = facts::<Route>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(routes::LOAD_ROUTES, &begun_before(&of_routes)).await? {
+        let row = RouteRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_routes)?;
+    routes::ROUTES.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use hatch_domain::message::event::{
-    MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
+    MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, Resolution,
+    SendAttempted,
 };
 use hatch_domain::message::recipients::Recipients;
 use hatch_domain::message::status::{AttemptStatus, Status};
@@ -87,11 +88,16 @@ impl MessageState {
                 self.called(&undelivered.provider_message_id);
             }
             E::MessageReceived(received) => self.received(received),
+            // What the provider calls it, nobody knows.
+            E::DoubtResolved(said) if moved && said.resolution == Resolution::Sent => {
+                self.sent_at.get_or_insert(said.at);
+            }
             E::SendAttempted(_)
             | E::MessageSent(_)
             | E::SendFailed(_)
             | E::SendInDoubt(_)
             | E::AttemptAbandoned(_)
+            | E::DoubtResolved(_)
             | E::MessageFailed(_)
             | E::MessageUndelivered(_)
             | E::MessageCanceled(_)

@@ -284,6 +284,7 @@ fn a_deferral_puts_off_the_next_attempt_and_leaves_the_reason_of_the_last() {
             until: at(90),
             error: None,
             expires_at: None,
+            waits_for: None,
             at: at(0),
         })
     };

@@ -18,11 +18,12 @@ mod text;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_domain::{Attachment, Channel, Email, Priority};
+use hatch_domain::{Attachment, Channel, Email, OnDoubt, PoolChoice, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -32,10 +33,11 @@ pub(super) use self::email::{
     SUBJECT_CHARACTERS_MAX, is_message_id, no_message_id, stands_in_header,
 };
 use self::errors::Errors;
+pub(super) use self::phone::stand_in;
 pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 pub(super) use self::text::breaks_line;
-use crate::names::{ChannelName, PriorityName};
+use crate::names::{ChannelName, OnDoubtName, PriorityName};
 use crate::problem::{FieldCode, FieldError};
 
 /// A send as the client wrote it.
@@ -52,6 +54,10 @@ pub(crate) struct SendRequest {
     /// The sender; may be left out where a default sender is set for the channel.
     #[schema(value_type = Option<OneAddress>, example = "+12016661234")]
     pub(crate) from: Option<Written>,
+    /// The pool that has the sender for the recipient, in place of `from`; `sms` and `mms` only. Without both it is the
+    /// tenant's default pool, or its only one, where there is such a pool.
+    #[schema(example = "support", max_length = 32)]
+    pub(crate) pool: Option<String>,
     /// The conversation that this is an answer in. It says the channel, the addresses, the topic, the subject and the
     /// thread, so `to` and `topic` are left out.
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -67,13 +73,17 @@ pub(crate) struct SendRequest {
     /// When to send it: up to a year ahead.
     #[schema(value_type = Option<chrono::DateTime<Utc>>)]
     pub(crate) send_at: Option<String>,
-    /// `normal` when it is left out.
+    /// `normal` when it is left out. `low` is another word for `bulk`.
     #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<String>,
     /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out. A
     /// chat has none.
     #[schema(example = "news", max_length = 64)]
     pub(crate) programme: Option<String>,
+    /// The provider account that is to carry it, by its name, for those who must choose: no other one does, and none of the
+    /// tenant's routes is asked. A chat has none.
+    #[schema(example = "twilio-main", max_length = 32)]
+    pub(crate) account: Option<String>,
     /// A conversation of its own between the same participants; `email` and `chat` only.
     #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
@@ -101,6 +111,12 @@ pub(crate) struct SendRequest {
     /// is, this one joins its conversation.
     #[schema(max_length = 1000)]
     pub(crate) in_reply_to: Option<String>,
+    /// What becomes of an attempt of which nobody knows whether it sent: the provider is asked (`look_up`; where it cannot
+    /// be, as `wait`), a receipt or a person is waited for (`wait`), it is sent again at the risk of a second copy
+    /// (`resend`), or it fails at the risk that it was sent (`fail`). Its account's policy when it is left out. A chat has
+    /// none.
+    #[schema(value_type = Option<OnDoubtName>)]
+    pub(crate) on_doubt: Option<String>,
     /// Names without a channel are participants of a chat, as the clients of older systems mean them.
     #[serde(skip)]
     pub(crate) names_mean_chat: bool,
@@ -129,9 +145,24 @@ pub(crate) struct Send {
     /// Absent for the default one, also where the client names that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) programme: Option<Programme>,
+    /// The only account that may carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<AccountName>,
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
+    /// The pool that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<String>,
+    /// Whether it names no sender, so that a pool may have one.
+    #[serde(skip)]
+    pub(super) is_from_left_out: bool,
+    /// The pool that its sender was taken from, and why that one.
+    #[serde(skip)]
+    pub(super) pool_choice: Option<PoolChoice>,
+    /// What becomes of a doubt, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_doubt: Option<OnDoubt>,
     /// The conversation that it is an answer in. Such a one is compared by what was asked for.
     #[serde(skip)]
     pub(super) conversation_id: Option<ConversationId>,
@@ -179,6 +210,8 @@ impl SendRequest {
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
         let priority = priority(self.priority.as_deref(), errors);
         let programme = programme(self.programme.as_deref(), channel, errors);
+        let account = account(self.account.as_deref(), channel, errors);
+        let on_doubt = on_doubt(self.on_doubt.as_deref(), channel, errors);
         match addressed.from {
             Some(from) if errors.0.is_empty() => {
                 let (to, email) = (addressed.to, addressed.email);
@@ -193,7 +226,12 @@ impl SendRequest {
                     email,
                     topic,
                     programme,
+                    account,
                     send_at,
+                    pool: self.pool,
+                    is_from_left_out: self.from.is_none(),
+                    pool_choice: None,
+                    on_doubt,
                     conversation_id: None,
                     answers_test: false,
                 };
@@ -205,6 +243,11 @@ impl SendRequest {
     }
 
     fn refuse_fields_of_other_channels(&self, channel: Channel, errors: &mut Errors) {
+        let is_text = matches!(channel, Channel::Sms | Channel::Mms);
+        if self.pool.is_some() && !is_text {
+            let detail = format!("only an sms or mms has one; this is {}", channel.as_str());
+            errors.add_coded(FieldCode::NotAllowed, "/pool", detail);
+        }
         if channel == Channel::Email {
             return;
         }
@@ -236,9 +279,37 @@ fn programme(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Optio
     (named != default).then_some(named)
 }
 
+/// Whether the tenant has it, its look-up says later.
+fn account(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<AccountName> {
+    let name = name?;
+    if !channel.has_provider() {
+        let detail = format!("no account carries a {}", channel.as_str());
+        errors.add_coded(FieldCode::NotAllowed, "/account", detail);
+        return None;
+    }
+    let read = name.parse::<AccountName>();
+    read.map_err(|error| errors.add("/account", error.to_string())).ok()
+}
+
+fn on_doubt(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<OnDoubt> {
+    let name = name?;
+    if !channel.has_provider() {
+        let detail = format!("nothing is in doubt of a {}", channel.as_str());
+        errors.add_coded(FieldCode::NotAllowed, "/on_doubt", detail);
+        return None;
+    }
+    let found = OnDoubt::named(name);
+    if found.is_none() {
+        let known = OnDoubt::ALL.map(OnDoubt::as_str).join(", ");
+        let detail = format!("expected one of {known}, got {name:?}");
+        errors.add_coded(FieldCode::UnknownValue, "/on_doubt", detail);
+    }
+    found
+}
+
 fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
     let Some(name) = name else { return Priority::default() };
-    let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == name);
+    let found = Priority::named(name);
     found.unwrap_or_else(|| {
         let known = Priority::ALL.map(Priority::as_str).join(", ");
         let detail = format!("expected one of {known}, got {name:?}");

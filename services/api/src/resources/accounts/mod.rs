@@ -2,6 +2,7 @@
 
 mod create;
 mod get;
+mod limits;
 mod list;
 mod patch;
 mod remove;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hatch_domain::Channel;
+use hatch_domain::account::AccountLimits;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Provider, provider, provider_names};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::limits::LimitChanges;
 use crate::field_error::token;
 use crate::names::ChannelName;
 use crate::problem::{FieldCode, FieldError};
@@ -46,6 +48,25 @@ pub(super) struct AccountRequest {
     /// Which messages it takes: `live`, which it is when it is left out, or `test` or `all` for a simulator.
     #[schema(value_type = Option<Traffic>)]
     traffic: Option<String>,
+    /// Messages that it is given a second, by all processes together, such as `100` or `0.5`.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_s: Option<Value>,
+    /// Messages that each of its senders is given a second.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_sender_per_s: Option<Value>,
+    /// Messages that it is given a day, in UTC.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u64>)]
+    per_day: Option<Value>,
+    /// Calls of its provider under way at a time.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u32>)]
+    concurrency_max: Option<Value>,
+    /// What becomes of its attempts in doubt; `dispatcher.in_doubt` says it when it is left out.
+    #[schema(value_type = Option<OnDoubt>)]
+    on_doubt: Option<Value>,
     /// What its provider asks for, by the keys of the configuration: an account's SID, its token and so on.
     #[schema(value_type = Object, required)]
     settings: Option<Map<String, Value>>,
@@ -64,6 +85,27 @@ pub(super) struct AccountChange {
     /// Which messages it takes.
     #[schema(value_type = Option<Traffic>)]
     traffic: Option<String>,
+    /// Messages that it is given a second, by all processes together, such as `100` or `0.5`; `null` takes the limit away, as of
+    /// those below.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_s: Option<Value>,
+    /// Messages that each of its senders is given a second.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_sender_per_s: Option<Value>,
+    /// Messages that it is given a day, in UTC.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u64>)]
+    per_day: Option<Value>,
+    /// Calls of its provider under way at a time.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u32>)]
+    concurrency_max: Option<Value>,
+    /// What becomes of its attempts in doubt; `null` leaves it to `dispatcher.in_doubt`.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<OnDoubt>)]
+    on_doubt: Option<Value>,
     /// The settings that are to be others, by their keys; `null` takes one away.
     #[schema(value_type = Object, required = false)]
     settings: Option<Map<String, Value>>,
@@ -93,6 +135,9 @@ pub(super) struct Wanted {
     pub(super) channels: Vec<Channel>,
     pub(super) senders: Vec<Address>,
     pub(super) traffic: Traffic,
+    pub(super) limits: AccountLimits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_doubt: Option<OnDoubt>,
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) secrets: Secrets,
 }
@@ -103,6 +148,9 @@ pub(super) struct Asked {
     pub(super) channels: Option<Vec<Channel>>,
     pub(super) senders: Option<Vec<Address>>,
     pub(super) traffic: Option<Traffic>,
+    pub(super) limits: LimitChanges,
+    /// Inside, none where the account is to say nothing.
+    pub(super) on_doubt: Option<Option<OnDoubt>>,
     /// Null where one is to go.
     pub(super) settings: Changes,
 }
@@ -126,6 +174,10 @@ impl AccountRequest {
         let channels = channels_of(self.channels, &mut errors);
         let senders = senders_of(self.senders, &mut errors);
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        let limits =
+            [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
+        let limits = LimitChanges::read(limits, &mut errors).of(AccountLimits::default());
+        let on_doubt = on_doubt_of(self.on_doubt.as_ref(), &mut errors).flatten();
         if self.settings.is_none() {
             let detail = "is required: what the provider asks for";
             errors.push(FieldError::coded(FieldCode::Required, "/settings", detail));
@@ -138,7 +190,17 @@ impl AccountRequest {
         };
         let (settings, secrets) = parted(provider, settings);
         let (provider, traffic) = (provider.name(), traffic.unwrap_or_default());
-        Ok(Wanted { name, provider, channels, senders, traffic, settings, secrets })
+        Ok(Wanted {
+            name,
+            provider,
+            channels,
+            senders,
+            traffic,
+            limits,
+            on_doubt,
+            settings,
+            secrets,
+        })
     }
 }
 
@@ -149,14 +211,37 @@ impl AccountChange {
         let channels = self.channels.map(|texts| channels_of(Some(texts), &mut errors));
         let senders = self.senders.map(|texts| senders_of(Some(texts), &mut errors));
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        let limits =
+            [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
+        let limits = LimitChanges::read(limits, &mut errors);
+        let on_doubt = on_doubt_of(self.on_doubt.as_ref(), &mut errors);
         let settings = Changes(self.settings.unwrap_or_default());
         check_settings(&settings.0, &mut errors);
         if errors.is_empty() {
-            Ok(Asked { channels, senders, traffic, settings })
+            Ok(Asked { channels, senders, traffic, limits, on_doubt, settings })
         } else {
             Err(errors)
         }
     }
+}
+
+/// What is to become of attempts in doubt: nothing where nothing is said, none inside where it is taken away.
+fn on_doubt_of(said: Option<&Value>, errors: &mut Vec<FieldError>) -> Option<Option<OnDoubt>> {
+    let said = said?;
+    if said.is_null() {
+        return Some(None);
+    }
+    let found = said.as_str().and_then(OnDoubt::named);
+    if found.is_none() {
+        let detail = format!("expected one of {}", OnDoubt::ALL.map(OnDoubt::as_str).join(", "));
+        errors.push(FieldError::coded(FieldCode::UnknownValue, "/on_doubt", detail));
+    }
+    found.map(Some)
+}
+
+/// What a key says that is there: also that it is `null`.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// The settings that are no secrets, and those that are.

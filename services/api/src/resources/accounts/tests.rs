@@ -192,6 +192,11 @@ async fn each_bad_field_is_named_and_nothing_is_written() {
         (of("senders", json!(["user@"])), "/senders/0"),
         (of("traffic", json!("some")), "/traffic"),
         (of("traffic", json!("test")), "/traffic"),
+        (of("on_doubt", json!("guess")), "/on_doubt"),
+        (of("rate_per_s", json!(0)), "/rate_per_s"),
+        (of("rate_per_sender_per_s", json!("1")), "/rate_per_sender_per_s"),
+        (of("per_day", json!(1.5)), "/per_day"),
+        (of("concurrency_max", json!(-1)), "/concurrency_max"),
         (of("settings", json!(null)), "/settings"),
         (of("settings", many), "/settings"),
         (set("auth_token", json!(null)), "/settings/auth_token"),
@@ -252,4 +257,36 @@ async fn without_a_master_key_no_account_is_kept() {
     assert_eq!(refused.text("code"), "no_master_key");
     assert!(refused.text("detail").contains("HATCH_MASTER_KEY_FILE"), "{}", refused.body);
     assert_eq!(api.log_length().await, 0);
+}
+
+#[tokio::test]
+async fn an_account_is_given_limits_that_can_be_changed_and_taken_away() {
+    let api = Api::start().await;
+    let mut account = twilio("main", '1');
+    (account["rate_per_s"], account["per_day"]) = (json!(100), json!(5_000));
+    let made = api.post(ACCOUNTS, &account).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let limits = |answer: &Answer| {
+        ["rate_per_s", "rate_per_sender_per_s", "per_day", "concurrency_max"]
+            .map(|key| answer.body.get(key).cloned().expect("always there"))
+    };
+    assert_eq!(limits(&made), [json!(100.0), json!(null), json!(5_000), json!(null)]);
+    let wanted = json!({"rate_per_s": null, "rate_per_sender_per_s": 0.5, "concurrency_max": 8});
+    let changed = patch(&api, "main", &wanted).await;
+    assert_eq!(limits(&changed), [json!(null), json!(0.5), json!(5_000), json!(8)]);
+    assert_eq!(patch(&api, "main", &wanted).await.body, changed.body, "it is so already");
+    assert_eq!(api.log_length().await, 2);
+}
+
+#[tokio::test]
+async fn an_account_says_what_becomes_of_its_doubts_until_that_is_taken_away() {
+    let api = Api::start().await;
+    let mut account = twilio("main", '1');
+    account["on_doubt"] = json!("resend");
+    let made = api.post(ACCOUNTS, &account).await;
+    assert_eq!((made.status, &made.body["on_doubt"]), (StatusCode::CREATED, &json!("resend")));
+    let same = patch(&api, "main", &json!({"senders": []})).await;
+    assert_eq!(same.body["on_doubt"], "resend");
+    let none = patch(&api, "main", &json!({"on_doubt": null})).await;
+    assert_eq!(none.body["on_doubt"], json!(null), "{}", none.body);
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hatch_domain::Channel;
-use hatch_domain::account::{Account as KeptAccount, account_id};
+use hatch_domain::account::{Account as KeptAccount, AccountLimits, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::sealed::Sealed;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Account, Accounts, Common, Context, Limits, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
 use serde_json::{Map, Value};
@@ -68,6 +68,8 @@ pub(super) struct Draft<'a> {
     pub(super) channels: &'a [Channel],
     pub(super) senders: &'a [Address],
     pub(super) traffic: Traffic,
+    pub(super) limits: AccountLimits,
+    pub(super) on_doubt: Option<OnDoubt>,
     pub(super) settings: &'a BTreeMap<String, Value>,
     pub(super) secrets: &'a BTreeMap<String, Value>,
 }
@@ -88,6 +90,8 @@ impl Vault {
                 channels: kept.channels(),
                 senders: kept.senders(),
                 traffic: kept.traffic(),
+                limits: kept.limits(),
+                on_doubt: kept.on_doubt(),
                 settings: kept.settings(),
                 secrets: &secrets,
             },
@@ -107,8 +111,8 @@ impl Vault {
             senders: draft.senders.to_vec(),
             tenants: Tenants::These(vec![tenant]),
             traffic: draft.traffic,
-            limits: Limits::default(),
-            on_doubt: None,
+            limits: limits_of(draft.limits),
+            on_doubt: draft.on_doubt,
         };
         let all = draft.settings.iter().chain(draft.secrets);
         let mut settings: Map<String, Value> =
@@ -154,4 +158,14 @@ impl Vault {
 #[must_use]
 pub const fn place(tenant: TenantId, id: AccountId, key: &str) -> Place<'_> {
     Place { tenant: tenant.0, stream: id.0, field: key }
+}
+
+/// As whoever sends by the account goes by them.
+const fn limits_of(kept: AccountLimits) -> Limits {
+    Limits {
+        per_s: kept.rate_per_s,
+        per_sender_per_s: kept.rate_per_sender_per_s,
+        per_day: kept.per_day,
+        concurrency: kept.concurrency_max,
+    }
 }

@@ -68,6 +68,8 @@ pub(super) async fn create(
         channels: &wanted.channels,
         senders: &wanted.senders,
         traffic: wanted.traffic,
+        limits: wanted.limits,
+        on_doubt: wanted.on_doubt,
         settings: &wanted.settings,
         secrets: &wanted.secrets.0,
     };
@@ -79,7 +81,8 @@ pub(super) async fn create(
         return Err(Problem::account_exists(&wanted.name));
     }
     let secrets = sealed(vault, (tenant, id), &wanted.secrets.0)?;
-    let Wanted { name, provider, channels, senders, traffic, settings, .. } = wanted;
+    let Wanted { name, provider, channels, senders, traffic, limits, on_doubt, settings, .. } =
+        wanted;
     let (provider, created_by) = (provider.to_owned(), caller.actor.to_string());
     let at = store.environment().now();
     let command = AccountCommand::Create(Box::new(AccountCreated {
@@ -88,6 +91,8 @@ pub(super) async fn create(
         channels,
         senders,
         traffic,
+        limits,
+        on_doubt,
         settings,
         secrets,
         created_by,
@@ -181,6 +186,8 @@ fn changed(
     let channels = asked.channels.clone().unwrap_or_else(|| state.channels().to_vec());
     let senders = asked.senders.clone().unwrap_or_else(|| state.senders().to_vec());
     let traffic = asked.traffic.unwrap_or_else(|| state.traffic());
+    let limits = asked.limits.of(state.limits());
+    let on_doubt = asked.on_doubt.unwrap_or_else(|| state.on_doubt());
     check(
         vault,
         caller,
@@ -190,13 +197,15 @@ fn changed(
             channels: &channels,
             senders: &senders,
             traffic,
+            limits,
+            on_doubt,
             settings: &settings,
             secrets: &secrets,
         },
     )?;
     kept.extend(resealed(vault, (tenant, id), state.secrets(), &new)?);
     let at = commands.store.environment().now();
-    Ok(AccountChanged { channels, senders, traffic, settings, secrets: kept, at })
+    Ok(AccountChanged { channels, senders, traffic, limits, on_doubt, settings, secrets: kept, at })
 }
 
 fn set(settings: &mut BTreeMap<String, Value>, key: String, value: Value) {

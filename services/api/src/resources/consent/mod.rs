@@ -11,13 +11,14 @@ use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::consent::{Consent, Programme};
 use hatch_domain::ids::{ConsentId, TenantId};
+use hatch_eventstore::{Log, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::commands::Commands;
-use crate::problem::{FieldCode, FieldError};
+use crate::problem::{FieldCode, FieldError, Problem};
 use crate::queries::Queries;
 
 /// What can be said about a consent.
@@ -35,7 +36,7 @@ pub(crate) fn query_routes() -> OpenApiRouter<Queries> {
 #[schema(as = Consent, example = json!({
     "address": "+18045551234", "programme": "sms", "state": "opted_out",
     "since": "2026-11-21T04:38:27.759138Z", "blocked_by": [], "allowed": false}))]
-pub(super) struct ConsentView {
+pub(crate) struct ConsentView {
     /// The address, normalised.
     address: String,
     /// What it is for.
@@ -152,6 +153,27 @@ impl Subject {
             allowed: hindrance.is_none(),
         }
     }
+}
+
+impl ConsentView {
+    /// The address, where it must not be written to.
+    pub(crate) fn forbids(&self) -> Option<&str> {
+        (!self.allowed).then_some(self.address.as_str())
+    }
+}
+
+/// The consent of an address to a programme, as its events up to `until` leave it.
+pub(crate) async fn shown(
+    log: &Log,
+    tenant: TenantId,
+    address: Address,
+    programme: Programme,
+    until: Option<Position>,
+) -> Result<ConsentView, Problem> {
+    let subject = Subject { address, programme };
+    let consent = get::past(log, tenant, subject.id(tenant), until).await?;
+    let default = get::past_default(log, tenant, &subject, until).await?;
+    Ok(subject.view(&consent, default.as_ref()))
 }
 
 impl From<hatch_domain::consent::Wish> for WishView {

@@ -65,6 +65,9 @@ pub(super) struct Reply {
     /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out.
     #[schema(example = "news", max_length = 64)]
     programme: Option<String>,
+    /// The provider account that is to carry it, by its name, for those who must choose.
+    #[schema(example = "twilio-main", max_length = 32)]
+    account: Option<String>,
     /// Your own notes, given back with the message: 50 entries, 16 KiB as JSON.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     metadata: Option<BTreeMap<String, Value>>,
@@ -122,6 +125,7 @@ impl Reply {
             send_at: self.send_at,
             priority: self.priority,
             programme: self.programme,
+            account: self.account,
             metadata: self.metadata,
             ..SendRequest::default()
         }

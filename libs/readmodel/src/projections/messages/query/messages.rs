@@ -1,9 +1,10 @@
 //! The queries of messages: one, a page of many, those of a conversation.
 
-use hatch_domain::Channel;
+use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, ErrorClass};
 use hatch_eventstore::Position;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -49,7 +50,7 @@ macro_rules! columns {
 
 /// Lists have the first 16,384 characters of a text, the first 100 addresses of a field, and what became of recipients
 /// where that takes 16 KiB at most.
-const LIST: &str = concat!(
+pub(super) const LIST: &str = concat!(
     "SELECT ",
     columns!(
         "left(m.body, 16384)",
@@ -103,6 +104,36 @@ pub struct MessageFilter {
     pub status: Option<Status>,
     /// Tests, or what is none.
     pub test: Option<bool>,
+    /// Whose error is of this class.
+    pub class: Option<ErrorClass>,
+    /// Whose error has this code.
+    pub code: Option<String>,
+    /// Whose latest attempt was by this account.
+    pub account: Option<UsedAccount>,
+    /// Whose latest event happened then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Whose latest event happened before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// By which account messages were attempted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedAccount {
+    /// The provider; any, if none.
+    pub provider: Option<String>,
+    /// What that provider calls it.
+    pub account: String,
+}
+
+impl UsedAccount {
+    /// The condition that the attempts of a message fulfil.
+    pub(super) fn added_to(&self, conditions: Conditions) -> Conditions {
+        let conditions = match &self.provider {
+            Some(provider) => conditions.and("m.provider = ", "", provider.clone(), Type::TEXT),
+            None => conditions,
+        };
+        conditions.and("m.account = ", "", self.account.clone(), Type::TEXT)
+    }
 }
 
 /// Which message, and which attempt of it, a provider speaks of.
@@ -139,6 +170,52 @@ impl ReadModel {
             list.data.iter_mut().for_each(|message: &mut Message| message.conversation_id = id);
         }
         Ok(list)
+    }
+
+    /// Those of `tenant` that `filter` lets through and that began before `before`, the newest first: where each began, and
+    /// its id.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn message_ids(
+        &self,
+        tenant: TenantId,
+        filter: &MessageFilter,
+        before: Position,
+        limit: u32,
+    ) -> Result<Vec<(Position, MessageId)>, QueryError> {
+        let (sql, conditions) = ids_sql(tenant, filter, before, limit);
+        let rows = self
+            .ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?))
+            .await?;
+        let read = |row: &Row| {
+            Ok::<_, Error>((
+                Position(row.try_get("created_position")?),
+                MessageId(row.try_get("id")?),
+            ))
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// How many of `tenant` `filter` lets through; none where these are more than `most`.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn count_messages(
+        &self,
+        tenant: TenantId,
+        filter: &MessageFilter,
+        most: u32,
+    ) -> Result<Option<i64>, QueryError> {
+        let (sql, conditions) = ids_sql(tenant, filter, Position(i64::MAX), most + 1);
+        let sql = format!("SELECT count(*) FROM ({sql}) AS counted");
+        let count: i64 = self
+            .ask(async |client| {
+                let rows = client.query_typed(&sql, &conditions.values()).await?;
+                Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
+            })
+            .await?;
+        Ok((count <= i64::from(most)).then_some(count))
     }
 
     /// One message of `tenant`.
@@ -238,6 +315,23 @@ pub(crate) fn list_sql(
     (sql, conditions)
 }
 
+/// The ids alone, and where each message began.
+fn ids_sql(
+    tenant: TenantId,
+    filter: &MessageFilter,
+    before: Position,
+    limit: u32,
+) -> (String, Conditions) {
+    let conditions = conditions(tenant, filter, before, "m.created_position", "m");
+    let sql = format!(
+        "SELECT m.id, m.created_position FROM rm.messages m
+         {}{}ORDER BY m.created_position DESC LIMIT {limit}",
+        joins(filter, "p.created_position < $2", "s.created_position < $2"),
+        conditions.sql()
+    );
+    (sql, conditions)
+}
+
 /// What messages of a list fulfil whose place is the column `place`, and whose conversation the table `of` names. Their
 /// values are the same, and in one order, whatever these are.
 fn conditions(
@@ -268,6 +362,27 @@ fn conditions(
     if let Some(test) = filter.test {
         // No value, so that the planner knows the index of tests for what it is.
         conditions = conditions.and_that(if test { "m.test" } else { "NOT m.test" });
+    }
+    of_error(filter, conditions)
+}
+
+/// And those by what went wrong, by which account, and when.
+fn of_error(filter: &MessageFilter, mut conditions: Conditions) -> Conditions {
+    if let Some(class) = filter.class {
+        // The log leaves the default out.
+        let column = "m.error IS NOT NULL AND coalesce(m.error->>'class', 'other') = ";
+        conditions = conditions.and(column, "", class.as_str(), Type::TEXT);
+    }
+    if let Some(code) = &filter.code {
+        conditions = conditions.and("m.error->>'code' = ", "", code.clone(), Type::TEXT);
+    }
+    if let Some(account) = &filter.account {
+        conditions = account.added_to(conditions);
+    }
+    for (column, at) in [("m.updated_at >= ", filter.from), ("m.updated_at < ", filter.to)] {
+        if let Some(at) = at {
+            conditions = conditions.and(column, "", at, Type::TIMESTAMPTZ);
+        }
     }
     conditions
 }

@@ -34,6 +34,7 @@ macro_rules! recipients_count {
 
 mod among;
 mod conversation;
+mod in_doubt;
 mod message;
 mod messages;
 mod named;
@@ -46,8 +47,9 @@ mod timeline;
 
 pub use among::ConversationAmong;
 pub use conversation::{Conversation, ConversationFilter};
+pub use in_doubt::{DoubtFilter, MessageInDoubt};
 pub use message::Message;
-pub use messages::{MessageFilter, SentAs};
+pub use messages::{MessageFilter, SentAs, UsedAccount};
 pub use named::NamedMail;
 pub use recipients::Recipient;
 pub use tail::TailMessage;

@@ -1,0 +1,34 @@
+//! What is told of an account: transitions, each once, however many processes saw it.
+
+use super::Carrier;
+use super::command::{CarrierCommand, CarrierRejection};
+use super::event::CarrierEvent;
+
+impl Carrier {
+    pub(super) fn decide_command(
+        &self,
+        command: &CarrierCommand,
+    ) -> Result<Vec<CarrierEvent>, CarrierRejection> {
+        Ok(match command {
+            // Another process was faster.
+            CarrierCommand::Open(_) if self.open.is_some() => Vec::new(),
+            CarrierCommand::Open(opened) => vec![opened.clone().into()],
+            CarrierCommand::Close { closed, opened_at } => {
+                let is_open = match (&self.open, self.closed_at) {
+                    (Some(open), _) => open.at <= *opened_at,
+                    // It was opened in the month before.
+                    (None, None) => true,
+                    (None, Some(_)) => false,
+                };
+                if is_open { vec![closed.clone().into()] } else { Vec::new() }
+            }
+            CarrierCommand::Shift(shifted) => {
+                let known = self.shifts.iter().find(|shift| shift.is_of(shifted));
+                // Another process was faster.
+                let is_current = known.is_none_or(|shift| shift.is_before(shifted));
+                let changes = shifted.weights.iter().any(|one| one.before != one.after);
+                if is_current && changes { vec![shifted.clone().into()] } else { Vec::new() }
+            }
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! What a pool decides.
+
+use super::Pool;
+use super::command::{PoolCommand, PoolRejection};
+use super::event::{PoolEvent, PoolRemoved};
+
+impl Pool {
+    pub(super) fn decide_command(
+        &self,
+        command: &PoolCommand,
+    ) -> Result<Vec<PoolEvent>, PoolRejection> {
+        let event = match command {
+            PoolCommand::Create(_) if self.is_there() => return Err(PoolRejection::Exists),
+            PoolCommand::Create(created) => (**created).clone().into(),
+            PoolCommand::Change { to, revision } => {
+                self.require()?;
+                if *revision != self.revision {
+                    return Err(PoolRejection::Moved);
+                }
+                if self.terms == to.terms {
+                    return Ok(Vec::new());
+                }
+                (**to).clone().into()
+            }
+            PoolCommand::Remove { at } => {
+                if self.removed_at.is_some() {
+                    return Ok(Vec::new());
+                }
+                self.require()?;
+                PoolRemoved { at: *at }.into()
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn require(&self) -> Result<(), PoolRejection> {
+        if self.is_there() { Ok(()) } else { Err(PoolRejection::Unknown) }
+    }
+}

@@ -1,0 +1,303 @@
+//! Lines: parked streams that wait for the same, of which some go on whenever there is room. The first priority goes first,
+//! then tenants take turns, and of one tenant nobody overtakes another.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hatch_eventstore::{Connection, Position};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use crate::store::ASK_MAX;
+use crate::{DueTimer, Error, Timers};
+
+/// How the names of lines begin, among all that is waited for: an event says in which its stream stands, and nobody has to
+/// find out.
+pub const LINES: &str = "rate:";
+
+/// Streams that are counted, of all lines.
+const COUNTED_MAX: i64 = 100_000;
+
+/// The fold of the same event writes the same row later, or what has become of it since.
+const ENTER: &str = "
+    INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, position, look_at, lane, priority, waits_for, kind)
+    SELECT DISTINCT ON (stream_id) stream_id, tenant_id, due_at, position, due_at, lane, priority, waits_for, $8::text
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+           AS u(stream_id, tenant_id, due_at, position, lane, priority, waits_for)
+     ORDER BY stream_id, position DESC
+    ON CONFLICT (stream_id) DO UPDATE
+       SET due_at = EXCLUDED.due_at, step = NULL, position = EXCLUDED.position, look_at = EXCLUDED.look_at,
+           looks = 0, not_found = 0, lane = EXCLUDED.lane, priority = EXCLUDED.priority,
+           waits_for = EXCLUDED.waits_for, undecodable_at = NULL
+     WHERE t.position < EXCLUDED.position";
+
+/// It is where it belongs, or was; the log has said nothing of it since, or it would be due at another time.
+const ENTER_AGAIN: &str = "
+    UPDATE due.timers t SET look_at = t.due_at, lane = l.parked, waits_for = $4
+      FROM unnest($2::text[], $3::text[]) AS l(home, parked)
+     WHERE t.stream_id = $1 AND t.lane = l.home AND t.due_at = $5";
+
+/// From one line, priority and tenant to the next, by the index: however many stand in each.
+const STANDING: &str = "
+    WITH RECURSIVE line(lane, waits_for, priority, tenant_id, number) AS (
+        SELECT l.lane, f.waits_for, f.priority, f.tenant_id, 1
+          FROM unnest($2::text[]) AS l(lane)
+         CROSS JOIN LATERAL (
+               SELECT t.waits_for, t.priority, t.tenant_id FROM due.timers t
+                WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting' AND t.waits_for > ''
+                ORDER BY t.waits_for, t.priority, t.tenant_id LIMIT 1) AS f
+        UNION ALL
+        SELECT o.lane, n.waits_for, n.priority, n.tenant_id, o.number + 1
+          FROM line o
+         CROSS JOIN LATERAL (
+               SELECT t.waits_for, t.priority, t.tenant_id FROM due.timers t
+                WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting'
+                  AND (t.waits_for, t.priority, t.tenant_id) > (o.waits_for, o.priority, o.tenant_id)
+                ORDER BY t.waits_for, t.priority, t.tenant_id LIMIT 1) AS n
+         WHERE o.number < $3)
+    SELECT DISTINCT waits_for, priority, tenant_id FROM line WHERE starts_with(waits_for, $4)";
+
+/// From tenant to tenant by the index, behind the last one that had its turn, and from the first one again.
+const RELEASE: &str = "
+    WITH RECURSIVE turn(lane, home, waits_for, priority, place, tenant_id, wrapped, number) AS (
+        SELECT l.lane, l.home, w.waits_for, p.priority, p.place, $6::uuid, false, 0
+          FROM unnest($2::text[], $3::text[]) AS l(lane, home)
+         CROSS JOIN unnest($4::text[]) AS w(waits_for)
+         CROSS JOIN unnest($5::text[]) WITH ORDINALITY AS p(priority, place)
+        UNION ALL
+        SELECT o.lane, o.home, o.waits_for, o.priority, o.place, coalesce(n.above, n.lowest),
+               o.wrapped OR n.above IS NULL, o.number + 1
+          FROM turn o
+         CROSS JOIN LATERAL (
+               SELECT (SELECT t.tenant_id FROM due.timers t
+                        WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting'
+                          AND t.waits_for = o.waits_for AND t.priority = o.priority AND t.tenant_id > o.tenant_id
+                        ORDER BY t.tenant_id LIMIT 1) AS above,
+                      CASE WHEN NOT o.wrapped THEN
+                      (SELECT t.tenant_id FROM due.timers t
+                        WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting'
+                          AND t.waits_for = o.waits_for AND t.priority = o.priority
+                        ORDER BY t.tenant_id LIMIT 1) END AS lowest) AS n
+         WHERE o.number < $8::bigint + coalesce(cardinality($7::uuid[]), 0)
+           AND coalesce(n.above, n.lowest) IS NOT NULL
+           AND NOT ((o.wrapped OR n.above IS NULL) AND coalesce(n.above, n.lowest) > $6)),
+    width AS (SELECT place, count(*) AS tenants FROM turn WHERE number > 0 GROUP BY place)
+    UPDATE due.timers t
+       SET look_at = statement_timestamp() + make_interval(secs => $9), lane = released.home, waits_for = ''
+      FROM (SELECT one.stream_id, turn.home, turn.waits_for, turn.place, turn.number
+              FROM turn JOIN width USING (place)
+             CROSS JOIN LATERAL (
+                   SELECT first.stream_id, row_number() OVER () AS nth
+                     FROM (SELECT stream_id FROM due.timers
+                            WHERE kind = $1 AND lane = turn.lane AND lane LIKE '% waiting'
+                              AND waits_for = turn.waits_for AND priority = turn.priority
+                              AND tenant_id = turn.tenant_id
+                            ORDER BY due_at LIMIT 1 + $8::bigint / width.tenants
+                              FOR UPDATE SKIP LOCKED) AS first) AS one
+             WHERE turn.number > 0 AND NOT turn.tenant_id = ANY($7::uuid[])
+             ORDER BY turn.place, one.nth, turn.number LIMIT $8::bigint) AS released
+     WHERE t.stream_id = released.stream_id
+    RETURNING t.stream_id, t.tenant_id, t.position, t.looks, t.not_found, t.step,
+              t.undecodable_at IS NOT NULL, statement_timestamp(), released.waits_for, t.due_at,
+              released.place, released.number, t.priority";
+
+const COUNT: &str = "
+    SELECT waits_for, count(*)
+      FROM (SELECT waits_for FROM due.timers
+             WHERE kind = $1 AND lane = ANY($2) AND lane LIKE '% waiting' AND starts_with(waits_for, $3)
+             LIMIT $4) AS counted
+     GROUP BY waits_for";
+
+/// A stream that stands in a line from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InLine {
+    /// The stream.
+    pub stream_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// When it is looked at in any case.
+    pub due_at: DateTime<Utc>,
+    /// The event that says so.
+    pub position: Position,
+    /// Where it is parked.
+    pub lane: &'static str,
+    /// How urgent it is.
+    pub priority: &'static str,
+    /// The line.
+    pub waits_for: String,
+}
+
+/// A line of which some may go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The lanes in which they are parked, and those where they belong.
+    pub lanes: (&'a [&'a str], &'a [&'a str]),
+    /// What they wait for: several lines are one where they have the same turn.
+    pub waits_for: &'a [&'a str],
+}
+
+/// Whose turn it is in a line.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The first first.
+    pub priorities: &'a [&'a str],
+    /// The tenant that had its turn last.
+    pub last: Uuid,
+    /// These have none now.
+    pub without: &'a [Uuid],
+}
+
+/// A stream that was let go.
+#[derive(Debug, Clone)]
+pub struct Released {
+    /// Its timer.
+    pub timer: DueTimer,
+    /// The line.
+    pub waits_for: String,
+    /// When it would have been looked at in any case.
+    pub due_at: DateTime<Utc>,
+    /// Its priority's name.
+    pub priority: String,
+    place: i64,
+    number: i32,
+}
+
+impl Released {
+    /// The tenant that has had its turn last.
+    #[must_use]
+    pub fn last(released: &[Self]) -> Option<Uuid> {
+        let last = released.iter().max_by_key(|one| (one.place, one.number));
+        last.map(|one| one.timer.tenant_id)
+    }
+}
+
+/// Somebody who stands in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Standing {
+    /// The line.
+    pub waits_for: String,
+    /// The priority's name.
+    pub priority: String,
+    /// The tenant.
+    pub tenant_id: Uuid,
+}
+
+impl Timers {
+    /// Has streams stand in their lines at once: the fold comes some seconds later.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn enter(&self, all: &[InLine]) -> Result<(), Error> {
+        let ids: Vec<_> = all.iter().map(|one| one.stream_id).collect();
+        let tenants: Vec<_> = all.iter().map(|one| one.tenant_id).collect();
+        let due: Vec<_> = all.iter().map(|one| one.due_at).collect();
+        let positions: Vec<_> = all.iter().map(|one| one.position.0).collect();
+        let lanes: Vec<_> = all.iter().map(|one| one.lane).collect();
+        let priorities: Vec<_> = all.iter().map(|one| one.priority).collect();
+        let waits_for: Vec<_> = all.iter().map(|one| one.waits_for.as_str()).collect();
+        let values: [&(dyn ToSql + Sync); 8] =
+            [&ids, &tenants, &due, &positions, &lanes, &priorities, &waits_for, &self.kind];
+        self.execute(ENTER, &values).await
+    }
+
+    /// Puts a stream back into a line that was let go: `lanes` are where it may belong, each with the one where it is
+    /// parked. Nothing is done where the log has said something new of it, which made it due at another time.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn enter_again(
+        &self,
+        stream_id: Uuid,
+        due_at: DateTime<Utc>,
+        lanes: &[(&str, &str)],
+        waits_for: &str,
+    ) -> Result<(), Error> {
+        let (home, parked): (Vec<_>, Vec<_>) = lanes.iter().copied().unzip();
+        self.execute(ENTER_AGAIN, &[&stream_id, &home, &parked, &waits_for, &due_at]).await
+    }
+
+    /// Who stands in the lines whose names begin with `prefix`: `limit` at most of each lane.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn standing(
+        &self,
+        parked: &[&str],
+        prefix: &str,
+        limit: i32,
+    ) -> Result<Vec<Standing>, Error> {
+        let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(STANDING).await?;
+            let values: [&(dyn ToSql + Sync); 4] = [&self.kind, &parked, &limit, &prefix];
+            Ok::<_, Error>(client.query(&statement, &values).await?)
+        };
+        let rows = self.pool.within(ASK_MAX, ask).await?;
+        let standing = |row: &Row| {
+            Ok(Standing {
+                waits_for: row.try_get(0)?,
+                priority: row.try_get(1)?,
+                tenant_id: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(standing).collect()
+    }
+
+    /// Lets `limit` streams of a line go, at most: they are the caller's for as long as `hold`, and due where they belong
+    /// after that. Those of a tenant come in their order.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn let_go(
+        &self,
+        line: Line<'_>,
+        turn: Turn<'_>,
+        (limit, hold): (usize, Duration),
+    ) -> Result<Vec<Released>, Error> {
+        let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
+        let (parked, home) = line.lanes;
+        let release = async |client: &mut Connection| {
+            let statement = client.prepare_cached(RELEASE).await?;
+            let values: [&(dyn ToSql + Sync); 9] = [
+                &self.kind,
+                &parked,
+                &home,
+                &line.waits_for,
+                &turn.priorities,
+                &turn.last,
+                &turn.without,
+                &limit,
+                &hold,
+            ];
+            Ok::<_, Error>(client.query(&statement, &values).await?)
+        };
+        let rows = self.pool.within(ASK_MAX, release).await?;
+        let released = |row: &Row| {
+            Ok::<_, Error>(Released {
+                timer: DueTimer::read(row)?,
+                waits_for: row.try_get(8)?,
+                due_at: row.try_get(9)?,
+                place: row.try_get(10)?,
+                number: row.try_get(11)?,
+                priority: row.try_get(12)?,
+            })
+        };
+        let mut all = rows.iter().map(released).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by_key(|one| (one.place, one.due_at, one.timer.position));
+        Ok(all)
+    }
+}
+
+/// How many streams of a kind stand in each line whose name begins with `prefix`; 100,000 of all of them are counted at
+/// most.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn in_lines(
+    client: &Client,
+    kind: &str,
+    (parked, prefix): (&[&str], &str),
+) -> Result<Vec<(String, i64)>, tokio_postgres::Error> {
+    let rows = client.query(COUNT, &[&kind, &parked, &prefix, &COUNTED_MAX]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}

@@ -1,0 +1,156 @@
+//! Lines and turns, on a real server.
+
+use super::*;
+use crate::{InLine, Line, Released, Turn};
+
+const PARKED: [&str; 1] = ["sms waiting"];
+const HOME: [&str; 1] = ["sms"];
+const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
+const LINE: &str = "rate:one";
+
+fn tenant(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn one(n: i64, tenant_id: Uuid, priority: &'static str) -> InLine {
+    InLine {
+        stream_id: stream(n),
+        tenant_id,
+        due_at: at(1_000 + n),
+        position: Position(n),
+        lane: "sms waiting",
+        priority,
+        waits_for: LINE.to_owned(),
+    }
+}
+
+async fn let_go(timers: &Timers, last: &mut Uuid, without: &[Uuid], limit: usize) -> Vec<i64> {
+    let line = Line { lanes: (&PARKED, &HOME), waits_for: &[LINE] };
+    let turn = Turn { priorities: &PRIORITIES, last: *last, without };
+    let hold = Duration::from_secs(60);
+    let released = timers.let_go(line, turn, (limit, hold)).await.expect("let go");
+    *last = Released::last(&released).unwrap_or(*last);
+    released.iter().map(|one| one.timer.position.0).collect()
+}
+
+#[tokio::test]
+async fn a_line_goes_on_by_priority_then_in_turns_of_tenants_and_of_each_in_order() {
+    let (_database, timers) = timers().await;
+    let many = (1..=50).map(|n| one(n, tenant(1), "bulk"));
+    let others = [
+        one(60, tenant(2), "bulk"),
+        one(61, tenant(3), "bulk"),
+        one(62, tenant(3), "bulk"),
+        one(70, tenant(4), "normal"),
+        one(80, tenant(1), "high"),
+    ];
+    timers.enter(&many.chain(others).collect::<Vec<_>>()).await.expect("entered");
+    let standing = timers.standing(&PARKED, "rate:", 100).await.expect("asked");
+    assert_eq!(standing.len(), 5, "{standing:?}");
+    assert!(timers.standing(&PARKED, "other:", 100).await.expect("asked").is_empty());
+
+    let mut last = Uuid::nil();
+    assert_eq!(let_go(&timers, &mut last, &[], 2).await, [80, 70], "the urgent ones first");
+    assert_eq!(let_go(&timers, &mut last, &[], 1).await, [1], "from the first tenant on");
+    assert_eq!(let_go(&timers, &mut last, &[], 1).await, [60], "the next one's turn");
+    assert_eq!(let_go(&timers, &mut last, &[], 2).await, [2, 61], "each has one");
+    assert_eq!(let_go(&timers, &mut last, &[tenant(1)], 9).await, [62], "without the first");
+    assert_eq!(let_go(&timers, &mut last, &[], 3).await, [3, 4, 5], "in its order");
+
+    // Nobody else has them meanwhile, and who is put back stands where he stood.
+    assert!(take_now(&timers, (&HOME, &PRIORITIES), 9).await.is_empty());
+    timers
+        .enter_again(stream(3), at(1_003), &[("sms", "sms waiting")], LINE)
+        .await
+        .expect("put back");
+    timers
+        .enter_again(stream(4), at(9), &[("sms", "sms waiting")], LINE)
+        .await
+        .expect("it is due at another time by now");
+    assert_eq!(let_go(&timers, &mut last, &[], 2).await, [3, 6]);
+}
+
+#[tokio::test]
+async fn who_entered_a_line_at_once_is_written_once_more_by_the_fold_and_cleared_by_it() {
+    let (database, timers) = timers().await;
+    timers.enter(&[one(2, TENANT, "normal")]).await.expect("entered");
+    let in_line = |position, due| {
+        let mut fact = fact(position, stream(2), due);
+        let stream = fact.stream.as_mut().expect("a stream's");
+        stream.place = WorkClass { lane: "sms waiting", priority: "normal" };
+        stream.waits_for = Some(LINE.to_owned());
+        fact
+    };
+    let mut begins = fact(1, stream(2), DueTime::At { step: None, at: at(1) });
+    begins.stream.as_mut().expect("a stream's").begins = true;
+    let entered = in_line(2, DueTime::At { step: None, at: at(1_002) });
+    // The same fold meets what ends it: its row is there, although the stream began in this fold.
+    fold(&timers, &[begins, entered.clone(), fact(3, stream(2), DueTime::Over)]).await;
+    let session = database.connect().await;
+    let rows = async || -> i64 {
+        session.query_one("SELECT count(*) FROM due.timers", &[]).await.expect("a count").get(0)
+    };
+    assert_eq!(rows().await, 0);
+    fold(&timers, &[in_line(4, DueTime::At { step: None, at: at(1_002) })]).await;
+    // What is older than what the fold has said already changes nothing.
+    timers
+        .enter(&[InLine { waits_for: "rate:other".to_owned(), ..one(2, TENANT, "normal") }])
+        .await
+        .expect("too late");
+    let mut last = Uuid::nil();
+    assert_eq!(let_go(&timers, &mut last, &[], 9).await, [4]);
+}
+
+#[tokio::test]
+async fn where_more_is_due_than_can_be_looked_at_each_tenant_has_its_turn() {
+    let (_database, timers) = timers().await;
+    let due = |n, tenant_id| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(0) });
+        fact.stream.as_mut().expect("a stream's").tenant_id = tenant_id;
+        fact
+    };
+    let mut facts: Vec<_> = (1..=500).map(|n| due(n, tenant(1))).collect();
+    facts.extend((501..=600).map(|n| due(n, tenant(n.unsigned_abs().into()))));
+    fold(&timers, &facts).await;
+    let ahead = set_forward(&timers, 10).await;
+    let (mut last, mut seen) = (Uuid::nil(), HashSet::new());
+    let until = (Duration::from_secs(100), SystemEnvironment.now());
+    for _ in 0..3 {
+        let of = (&HOME[..], &PRIORITIES[..]);
+        let taken = timers.take_in_turn(of, &mut last, 64, until).await.expect("taken");
+        assert!(taken.len() <= 64);
+        seen.extend(taken.iter().map(|timer| timer.tenant_id));
+    }
+    shift(&timers, -ahead).await;
+    assert_eq!(seen.len(), 101, "all of them within three looks");
+}
+
+#[tokio::test]
+async fn a_line_is_served_by_its_index_however_many_stand_in_it() {
+    let (database, timers) = timers().await;
+    let session = database.connect().await;
+    let kind = timers.kind;
+    session
+        .batch_execute(&format!(
+            "INSERT INTO due.timers (stream_id, kind, tenant_id, due_at, position, lane, priority, look_at, waits_for)
+             SELECT gen_random_uuid(), '{kind}', '00000000-0000-0000-0000-000000000001', now() + n * interval '1 ms',
+                    n, 'sms waiting', 'bulk', now() + interval '1 day', 'rate:one'
+               FROM generate_series(1, 50000) AS n;
+             ANALYZE due.timers"
+        ))
+        .await
+        .expect("filled");
+    timers.enter(&[one(90_000, tenant(2), "bulk")]).await.expect("entered");
+    let mut last = Uuid::nil();
+    let released = let_go(&timers, &mut last, &[], 2).await;
+    assert!(released.contains(&90_000), "{released:?}");
+    let read = "SELECT coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relid = 'due.timers'::regclass";
+    session.batch_execute("SELECT pg_stat_force_next_flush()").await.expect("flushed");
+    let before: i64 = session.query_one(read, &[]).await.expect("a count").get(0);
+    for _ in 0..20 {
+        let_go(&timers, &mut last, &[], 4).await;
+    }
+    session.batch_execute("SELECT pg_stat_force_next_flush()").await.expect("flushed");
+    let after: i64 = session.query_one(read, &[]).await.expect("a count").get(0);
+    assert!(after - before < 50_000, "no look reads them all: {}", after - before);
+}

@@ -1,0 +1,107 @@
+//! Vonage as a provider of accounts.
+
+use std::sync::{Arc, LazyLock};
+
+use hatch_domain::Channel;
+use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
+use serde_json::Value;
+
+use super::{PROVIDER, Settings, VonageAdapter, VonageWebhook};
+use crate::Error;
+use crate::account::{Account, Common, Context, Hook, webhook_path};
+use crate::registry::{self, Provider, schema_of};
+
+const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Settings>);
+
+/// Vonage.
+#[derive(Debug)]
+pub struct Vonage;
+
+impl Provider for Vonage {
+    fn name(&self) -> &'static str {
+        PROVIDER
+    }
+
+    fn title(&self) -> &'static str {
+        "Vonage"
+    }
+
+    fn channels(&self) -> &'static [Channel] {
+        CHANNELS
+    }
+
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &[SenderKind::Number, SenderKind::ShortCode, SenderKind::Alphanumeric]
+    }
+
+    fn secrets(&self) -> &'static [&'static str] {
+        &["api_secret", "private_key", "signature_secret"]
+    }
+
+    fn schema(&self) -> &'static Value {
+        &SCHEMA
+    }
+
+    fn account(
+        &self,
+        name: &AccountName,
+        common: Common,
+        settings: Value,
+        context: &Context,
+    ) -> Result<Account, Error> {
+        account(name, common, Settings::read(settings, context)?, context)
+    }
+}
+
+impl Settings {
+    /// Reads what is set of an account: it is reached as all are, where it has no `public_url` of its own.
+    ///
+    /// # Errors
+    /// What is wrong, by its key.
+    pub fn read(settings: Value, context: &Context) -> Result<Self, Error> {
+        let Value::Object(mut settings) = settings else { return Err(Error::SettingForm) };
+        if settings.get("public_url").is_none_or(Value::is_null) {
+            settings.insert("public_url".to_owned(), context.public_url.as_str().into());
+        }
+        registry::read(settings, &SCHEMA)
+    }
+}
+
+/// An account that is set so.
+///
+/// # Errors
+/// As [`Provider::account`].
+pub fn account(
+    name: &AccountName,
+    common: Common,
+    settings: Settings,
+    context: &Context,
+) -> Result<Account, Error> {
+    let path = webhook_path(PROVIDER, name, None);
+    let clock = &context.clock;
+    let adapter = VonageAdapter::posted_to(settings.clone(), &path, Arc::clone(clock))?;
+    let webhook = VonageWebhook::new(settings.clone(), Arc::clone(clock))?;
+    let account = Account {
+        name: name.clone(),
+        provider: PROVIDER,
+        account: settings.api_key.clone(),
+        channels: common.channels_of(CHANNELS),
+        senders: common.senders,
+        tenants: common.tenants,
+        traffic: common.traffic,
+        limits: common.limits,
+        on_doubt: common.on_doubt,
+        adapter: Arc::new(adapter),
+        hooks: vec![Hook { suffix: None, webhook: Arc::new(webhook) }],
+        acts_on_words: settings.acts_on_words,
+        http_timeout: settings.http_timeout(),
+        default_subject: None,
+        is_at_provider: settings.is_at_provider(),
+        reached_by: settings.public_url,
+        of_log: false,
+    };
+    account.check(CHANNELS)
+}

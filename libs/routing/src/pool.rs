@@ -1,0 +1,196 @@
+//! From which of a pool's senders a message goes.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use hatch_domain::Channel;
+use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
+pub use hatch_domain::pool::{PoolName, PoolSender, PoolTerms};
+
+/// A pool of senders: of the settings, or of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// What it is called.
+    pub name: PoolName,
+    /// The tenants whose it is; all, where none is named.
+    pub tenants: Option<Vec<TenantId>>,
+    /// Its senders, and for which messages they are.
+    pub terms: PoolTerms,
+}
+
+/// Every pool, those of tenants before those of the settings. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct PoolTable(Arc<[Pool]>);
+
+impl PoolTable {
+    /// These pools. Of two with one name the first is meant.
+    #[must_use]
+    pub fn new(pools: Vec<Pool>) -> Self {
+        Self(pools.into())
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn pools(&self) -> &[Pool] {
+        &self.0
+    }
+
+    /// The tenant's pool of that name.
+    #[must_use]
+    pub fn named(&self, tenant: TenantId, name: &str) -> Option<&Pool> {
+        self.of(tenant).find(|pool| pool.name.as_str() == name)
+    }
+
+    /// The pool that is meant where a message names neither pool nor sender: the tenant's default one for the channel, or
+    /// else the only one. Of several that are default, the first.
+    #[must_use]
+    pub fn usual(&self, tenant: TenantId, channel: Channel) -> Option<&Pool> {
+        let fitting = || self.of(tenant).filter(|pool| pool.terms.is_for(channel));
+        let mut all = fitting();
+        let only = all.next().filter(|_| all.next().is_none());
+        fitting().find(|pool| pool.terms.is_default).or(only)
+    }
+
+    fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Pool> {
+        let is_of = move |pool: &&Pool| {
+            pool.tenants.as_ref().is_none_or(|tenants| tenants.contains(&tenant))
+        };
+        self.0.iter().filter(is_of)
+    }
+}
+
+/// How a sender is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SenderHealth {
+    /// A message can go from it now.
+    Ready,
+    /// It has sent as much as it may for now.
+    Busy,
+    /// No account sends for it, or none that does is up.
+    Down,
+}
+
+/// The sender of a message, and why it is this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen<'a> {
+    /// The sender.
+    pub address: &'a Address,
+    /// Why, in a few words: `sticky`, `only_one`, `country`, `area`, `weight` or `least_used`, behind what became of the
+    /// sender of before, where it is not that one any more.
+    pub reason: String,
+}
+
+/// A sender that may be chosen.
+struct Candidate<'a> {
+    sender: &'a PoolSender,
+    health: SenderHealth,
+    place: usize,
+}
+
+/// Chooses the sender of a message to `to`.
+///
+/// The one of before (`sticky`) goes on, unless it has left the pool or is down: who writes with somebody knows one number.
+/// Else it is one that is up, and has something left to send, where there is such a one; of these one of the recipient's
+/// country; of these, in North America, one of the recipient's area; and of these the one that has sent the least (`usage`)
+/// by its weight. `seed` decides where that is alike. Where all are down, they are taken as if none was: the message waits.
+/// None for a pool without senders.
+#[must_use]
+pub fn choose_sender<'a>(
+    pool: &'a Pool,
+    to: &Address,
+    sticky: Option<&Address>,
+    health: impl Fn(&Address) -> SenderHealth,
+    usage: impl Fn(&Address) -> u64,
+    seed: u64,
+) -> Option<Chosen<'a>> {
+    let mut before = None;
+    if let Some(sticky) = sticky {
+        before = match pool.terms.sender(sticky) {
+            Some(sender) if health(&sender.address) != SenderHealth::Down => {
+                let reason = "sticky".to_owned();
+                return Some(Chosen { address: &sender.address, reason });
+            }
+            Some(_) => Some(format!("moved from {sticky}, which is down")),
+            None => Some(format!("rehomed from {sticky}")),
+        };
+    }
+    let candidates = candidates(pool, health);
+    let (chosen, why) = narrowed(candidates, to, usage, seed)?;
+    let reason = match before {
+        Some(before) => format!("{before}; {why}"),
+        None => why.to_owned(),
+    };
+    Some(Chosen { address: &chosen.address, reason })
+}
+
+/// Those that may be chosen: of what is there, the best kind alone.
+fn candidates<'a>(pool: &'a Pool, health: impl Fn(&Address) -> SenderHealth) -> Vec<Candidate<'a>> {
+    let all = pool.terms.senders.iter().enumerate();
+    let mut left: Vec<Candidate<'a>> = all
+        .map(|(place, sender)| Candidate { sender, health: health(&sender.address), place })
+        .collect();
+    keep(&mut left, |one| one.sender.weight > 0);
+    keep(&mut left, |one| one.health != SenderHealth::Down);
+    keep(&mut left, |one| one.health == SenderHealth::Ready);
+    left
+}
+
+/// Drops those that are not `good`, unless none is. Whether it has dropped any.
+fn keep(left: &mut Vec<Candidate<'_>>, good: impl Fn(&Candidate<'_>) -> bool) -> bool {
+    let count = left.iter().filter(|one| good(one)).count();
+    if count == 0 || count == left.len() {
+        return false;
+    }
+    left.retain(|one| good(one));
+    true
+}
+
+/// One of them, and what has decided.
+fn narrowed<'a>(
+    mut left: Vec<Candidate<'a>>,
+    to: &Address,
+    usage: impl Fn(&Address) -> u64,
+    seed: u64,
+) -> Option<(&'a PoolSender, &'static str)> {
+    let mut why = "only_one";
+    if keep(&mut left, |one| one.sender.address.is_of_country_of(to)) {
+        why = "country";
+    }
+    // A short code or a name may stand for an area, but not for one of another country.
+    let area = to.area_code();
+    if area.is_some() && keep(&mut left, |one| one.sender.area() == area) {
+        why = "area";
+    }
+    if let [only] = left.as_slice() {
+        return Some((only.sender, why));
+    }
+    let is_even = left.windows(2).all(|two| two[0].sender.weight == two[1].sender.weight);
+    let why = if is_even { "least_used" } else { "weight" };
+    let weighed = left.iter().map(|one| (one, usage(&one.sender.address)));
+    let (least, _) = weighed.min_by(|one, other| {
+        by_share(one, other).then_with(|| score(seed, one.0).cmp(&score(seed, other.0)))
+    })?;
+    Some((least.sender, why))
+}
+
+/// Which of two would have the lesser share of its weight with one more message.
+fn by_share(
+    (one, used_by_one): &(&Candidate<'_>, u64),
+    (other, used_by_other): &(&Candidate<'_>, u64),
+) -> Ordering {
+    let share = |used: u64, of: &Candidate<'_>| {
+        (u128::from(used) + 1) * u128::from(of.sender.weight.max(1))
+    };
+    // (used + 1) / weight, without a fraction.
+    share(*used_by_one, other).cmp(&share(*used_by_other, one))
+}
+
+/// A number of the message and the sender, for those that are alike.
+const fn score(seed: u64, one: &Candidate<'_>) -> u64 {
+    let mixed = (seed ^ one.place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! `GET /api/v1/providers`: the accounts that the tenant's messages may go by, and how each is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use hatch_directory::Directory;
+use hatch_domain::Channel;
+use hatch_domain::carrier::Carrier;
+use hatch_domain::ids::TenantId;
+use hatch_providers::{Account, Accounts, Routes, Tenants};
+use hatch_readmodel::List;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Queries;
+use super::parameters::FreshnessParameters;
+use crate::auth::Caller;
+use crate::extract::QueryParameters;
+use crate::problem::Problem;
+
+/// What the answer is made of.
+#[derive(Clone)]
+pub struct Carriers {
+    /// The accounts that there are now.
+    pub accounts: Accounts,
+    /// By which of them which messages go.
+    pub routes: Routes,
+    /// What the processes told each other of them.
+    pub directory: Directory,
+    /// What the dispatchers report of them.
+    pub figures: Arc<dyn AccountFigures>,
+}
+
+/// Tells what dispatchers report of accounts.
+pub trait AccountFigures: Send + Sync {
+    /// The reports of all dispatchers that run; none where they cannot be read.
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>>;
+
+    /// How many messages of today these accounts have used, of those of which that is counted. An account is called by its
+    /// provider and what that calls it, as in `twilio/AC0`.
+    fn used_today(&self, accounts: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>>;
+}
+
+/// What a dispatcher reports of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// The provider.
+    pub provider: String,
+    /// What that calls the account.
+    pub key: String,
+    /// What is wrong, in one word; none where nothing is.
+    pub reason: Option<String>,
+    /// The same for people, what to do about it, and since when.
+    pub told: Option<(String, String, DateTime<Utc>)>,
+    /// How its breaker stands there.
+    pub breaker: String,
+    /// When it is tried that is open.
+    pub until: Option<DateTime<Utc>>,
+    /// Calls under way.
+    pub under_way: i64,
+}
+
+/// An account that messages of the tenant may go by.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProviderAccount {
+    /// What hatch calls it.
+    name: String,
+    /// The provider that it is at.
+    provider: &'static str,
+    /// What it carries.
+    channels: Vec<Channel>,
+    /// Whether it works.
+    health: AccountHealth,
+    /// Whether messages are given to it.
+    breaker: AccountBreaker,
+    /// How much it is given.
+    rates: AccountRates,
+    /// Its share of the messages of each channel.
+    weight: BTreeMap<&'static str, AccountWeight>,
+}
+
+/// Whether an account works, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum HealthStatus {
+    /// Nothing is wrong that is known.
+    Up,
+    /// Nothing is given to it.
+    Down,
+    /// The last calls were not answered.
+    Silent,
+}
+
+/// Whether an account works.
+#[derive(Debug, Serialize, ToSchema)]
+struct AccountHealth {
+    /// In one word.
+    status: HealthStatus,
+    /// What is wrong, in one word, such as `credentials`.
+    reason: Option<String>,
+    /// Since when.
+    since: Option<DateTime<Utc>>,
+    /// The same for people. Of an account that other tenants have, too, only the default tenant is told.
+    detail: Option<String>,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+/// How the breaker of an account stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum BreakerState {
+    /// Messages go by it.
+    Closed,
+    /// None does.
+    Open,
+    /// One at a time does, to try it.
+    HalfOpen,
+}
+
+/// Whether messages are given to an account.
+#[derive(Debug, Serialize, ToSchema)]
+struct AccountBreaker {
+    /// In one word.
+    state: BreakerState,
+    /// Since when; none where it has always been so.
+    since: Option<DateTime<Utc>>,
+    /// When it is tried that is open, as far as a dispatcher says so.
+    until: Option<DateTime<Utc>>,
+    /// Why it opened, in one word: `failures`, `ratio`, `throttled`, or what is wrong with the account, such as
+    /// `account_credentials`.
+    cause: Option<String>,
+    /// Calls that failed when it opened.
+    failures: Option<u32>,
+    /// Of so many.
+    calls: Option<u32>,
+}
+
+/// How much an account is given, by all processes together.
+#[derive(Debug, Serialize, ToSchema)]
+struct AccountRates {
+    /// Messages a second at most.
+    per_s: Option<f64>,
+    /// Messages a second of each sender at most.
+    per_sender_per_s: Option<f64>,
+    /// Messages of a day at most.
+    per_day: Option<u64>,
+    /// Messages of today, where they have a limit. Only of an account that no other tenant has, and for the default tenant.
+    used_today: Option<u64>,
+    /// Calls under way at a time at most.
+    concurrency: Option<u32>,
+    /// Calls under way. Only of an account that no other tenant has, and for the default tenant.
+    under_way: Option<u64>,
+}
+
+/// The share of an account.
+#[derive(Debug, Serialize, ToSchema)]
+struct AccountWeight {
+    /// What its route says; none where no route names it.
+    configured: Option<u16>,
+    /// What holds now.
+    now: Option<u16>,
+    /// Why that is another.
+    reason: Option<String>,
+    /// Since when.
+    since: Option<DateTime<Utc>>,
+}
+
+/// The accounts that the tenant's messages may go by, and how each is
+///
+/// Those of the installation's files and those that were made by the API, in the order of their names. Their secrets are
+/// never shown. What is under way and what was used is shown of accounts that no other tenant has.
+#[utoipa::path(
+    get, path = "/api/v1/providers", operation_id = "list_providers", tag = "accounts",
+    security(("bearer" = ["messages:read"])),
+    params(FreshnessParameters),
+    responses((status = 200, description = "Every account.", body = List<ProviderAccount>))
+)]
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+    caller: Caller,
+    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
+) -> Result<Json<List<ProviderAccount>>, Problem> {
+    parameters.wait(&queries, &[]).await?;
+    let carriers = &queries.carriers;
+    let reported = carriers.figures.reported().await;
+    let all = carriers.accounts.current();
+    let may_use: Vec<_> = all.iter().filter(|account| account.tenants.has(caller.tenant)).collect();
+    let limited = may_use.iter().filter(|account| account.limits.per_day.is_some());
+    let limited: Vec<String> = limited.map(|account| called(account)).collect();
+    let used = match limited.is_empty() {
+        true => Vec::new(),
+        false => carriers.figures.used_today(limited).await,
+    };
+    let figures = (reported.as_slice(), used.as_slice());
+    let shown = |account: &&Arc<Account>| carriers.shown(account, caller.tenant, figures);
+    let data = may_use.iter().map(shown).collect();
+    Ok(Json(List { data, next_cursor: None }))
+}
+
+impl Carriers {
+    fn shown(
+        &self,
+        account: &Account,
+        tenant: TenantId,
+        (reported, used): (&[Reported], &[(String, i64)]),
+    ) -> ProviderAccount {
+        let (provider, key) = account.key();
+        let told = self.directory.carrier(provider, key);
+        let of_it = |one: &&Reported| one.provider == provider && one.key == key;
+        let reported: Vec<&Reported> = reported.iter().filter(of_it).collect();
+        let breaker = breaker(told.as_deref(), &reported);
+        // What others do by the same account is none of the tenant's business.
+        let is_own = tenant == TenantId::DEFAULT || account.tenants == Tenants::These(vec![tenant]);
+        let under_way: i64 = reported.iter().map(|one| one.under_way).sum();
+        let limits = account.limits;
+        let name = called(account);
+        let used_today = used.iter().find(|(of, _)| *of == name);
+        let used_today = used_today.and_then(|(_, used)| u64::try_from(*used).ok());
+        ProviderAccount {
+            name: account.name.to_string(),
+            provider,
+            channels: account.channels.clone(),
+            health: health(told.as_deref(), &reported, (breaker.state, is_own)),
+            rates: AccountRates {
+                per_s: limits.per_s,
+                per_sender_per_s: limits.per_sender_per_s,
+                per_day: limits.per_day,
+                used_today: used_today.filter(|_| is_own),
+                concurrency: limits.concurrency,
+                under_way: u64::try_from(under_way).ok().filter(|_| is_own),
+            },
+            breaker,
+            weight: self.weights(account, tenant),
+        }
+    }
+
+    /// The share that the first route of each channel gives the account that names it.
+    fn weights(
+        &self,
+        account: &Account,
+        tenant: TenantId,
+    ) -> BTreeMap<&'static str, AccountWeight> {
+        let table = self.routes.current();
+        let weight = |channel: &Channel| {
+            let mut of_channel = table.routes().iter().filter(|route| {
+                route.is_of(tenant) && route.channel.is_none_or(|of| of == *channel)
+            });
+            let named = of_channel.find_map(|route| {
+                let mut primaries = route.accounts.iter();
+                primaries.find(|one| one.account == account.name).map(|one| one.weight)
+            });
+            let weight = AccountWeight { configured: named, now: named, reason: None, since: None };
+            (channel.as_str(), weight)
+        };
+        account.channels.iter().map(weight).collect()
+    }
+}
+
+/// What an account is called where figures are counted.
+fn called(account: &Account) -> String {
+    let (provider, key) = account.key();
+    format!("{provider}/{key}")
+}
+
+/// How the breaker of an account stands, by what the fleet was told and by who tries it.
+fn breaker(told: Option<&Carrier>, reported: &[&Reported]) -> AccountBreaker {
+    let closed = told.and_then(Carrier::closed_at);
+    let Some(open) = told.and_then(Carrier::open) else {
+        return AccountBreaker {
+            state: BreakerState::Closed,
+            since: closed,
+            until: None,
+            cause: None,
+            failures: None,
+            calls: None,
+        };
+    };
+    let is_tried = reported.iter().any(|one| one.breaker == "half_open");
+    AccountBreaker {
+        state: if is_tried { BreakerState::HalfOpen } else { BreakerState::Open },
+        since: Some(open.at),
+        until: reported.iter().filter_map(|one| one.until).min(),
+        cause: Some(open.cause.clone()),
+        failures: Some(open.failures),
+        calls: Some(open.calls),
+    }
+}
+
+fn health(
+    told: Option<&Carrier>,
+    reported: &[&Reported],
+    (breaker, is_own): (BreakerState, bool),
+) -> AccountHealth {
+    // Those who know longest come first.
+    let wrong = reported.iter().find(|one| one.told.is_some());
+    let (detail, remedy, since) = match wrong.and_then(|one| one.told.clone()) {
+        Some((detail, remedy, since)) => (Some(detail), Some(remedy), Some(since)),
+        None => (None, None, None),
+    };
+    let open = told.and_then(Carrier::open);
+    let status = match (breaker, wrong) {
+        (BreakerState::Closed, None) => HealthStatus::Up,
+        (BreakerState::Closed, Some(one)) if one.reason.as_deref() == Some("silent") => {
+            HealthStatus::Silent
+        }
+        _ => HealthStatus::Down,
+    };
+    AccountHealth {
+        status,
+        reason: wrong
+            .and_then(|one| one.reason.clone())
+            .or_else(|| open.map(|open| open.cause.clone())),
+        since: since.or_else(|| open.map(|open| open.at)),
+        detail: detail.or_else(|| open.map(|open| open.detail.clone())).filter(|_| is_own),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use hatch_domain::scope::Scope;
+    use hatch_domain::traffic::Traffic;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Api;
+
+    #[tokio::test]
+    async fn a_tenant_sees_how_the_accounts_are_that_it_may_use() {
+        let api = Api::start_closed().await;
+        api.set_accounts(&[Traffic::All], &[Channel::Sms]);
+        let key = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |_| {}).await;
+        let answer = api.by(&key, axum::http::Method::GET, "/api/v1/providers", None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let [account] = answer.body["data"].as_array().expect("a list").as_slice() else {
+            panic!("{}", answer.body)
+        };
+        assert_eq!(account["health"]["status"], "up");
+        assert_eq!(
+            (&account["breaker"]["state"], &account["channels"]),
+            (&json!("closed"), &json!(["sms"]))
+        );
+        assert_eq!(account["weight"]["sms"]["configured"], json!(null));
+        assert_eq!(answer.body["next_cursor"], json!(null));
+        for (key, of) in [("rates", "under_way"), ("breaker", "until"), ("health", "remedy")] {
+            assert!(account[key].as_object().is_some_and(|all| all.contains_key(of)), "{account}");
+        }
+    }
+
+    fn reported(breaker: &str, reason: Option<&str>) -> Reported {
+        let since = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let told = reason.map(|_| ("the last 3 calls failed".to_owned(), "look".to_owned(), since));
+        Reported {
+            provider: "twilio".to_owned(),
+            key: "AC0".to_owned(),
+            reason: reason.map(str::to_owned),
+            told,
+            breaker: breaker.to_owned(),
+            until: None,
+            under_way: 3,
+        }
+    }
+
+    #[test]
+    fn the_words_about_an_account_that_others_have_too_are_not_told() {
+        let silent = reported("closed", Some("silent"));
+        for (is_own, told) in [(true, true), (false, false)] {
+            let health = health(None, &[&silent], (BreakerState::Closed, is_own));
+            assert_eq!((health.status, health.detail.is_some()), (HealthStatus::Silent, told));
+        }
+        let well = health(None, &[], (BreakerState::Closed, true));
+        assert_eq!((well.status, well.reason), (HealthStatus::Up, None));
+    }
+
+    #[test]
+    fn a_breaker_is_half_open_where_some_dispatcher_tries() {
+        use hatch_domain::Decider as _;
+        use hatch_domain::carrier::event::BreakerOpened;
+
+        let opened = BreakerOpened {
+            account: "twilio".parse().expect("a name"),
+            provider: "twilio".to_owned(),
+            key: "AC0".to_owned(),
+            cause: "failures".to_owned(),
+            detail: "no answer".to_owned(),
+            failures: 5,
+            calls: 9,
+            window_s: 30,
+            at: DateTime::from_timestamp(1_800_000_000, 0).expect("in range"),
+        };
+        let told = Carrier::default().evolve(&opened.into());
+        let [open, tried] = ["open", "half_open"].map(|breaker| reported(breaker, None));
+        assert_eq!(breaker(Some(&told), &[&open]).state, BreakerState::Open);
+        let half = breaker(Some(&told), &[&open, &tried]);
+        assert_eq!(
+            (half.state, half.failures, half.calls),
+            (BreakerState::HalfOpen, Some(5), Some(9))
+        );
+        assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
+    }
+}

@@ -1,0 +1,258 @@
+//! Does the tasks that were asked for: several at a time, each by one process at a time.
+//!
+//! The parts that are begun with are written down before, and each is done by a command with a key of its own: a process
+//! that goes on with a task does none of them twice.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::StreamExt as _;
+use hatch_domain::actor::Actor;
+use hatch_domain::ids::MessageId;
+use hatch_eventstore::{CommandKey, ExecuteError, Position, Store};
+use hatch_readmodel::{LeasedTask, QueryError, ReadModel, TASK_ERRORS_MAX, TaskError};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::redrive::{KIND, Redrive, Which};
+use crate::commands::{Change, retry};
+
+/// Between two looks at what is to be done.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Tasks that a process does at a time.
+const AT_ONCE: usize = 4;
+
+/// How long a task is one process's, unless that says that it goes on.
+const LEASE_SECONDS: f64 = 60.0;
+
+/// Messages of a part at most, and of these under way at a time.
+const PAGE_MAX: u32 = 100;
+const UNDER_WAY_MAX: usize = 16;
+
+/// How often the log is tried for one message, and between two times.
+const TRIES_MAX: usize = 20;
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Messages that are counted beforehand at most.
+const COUNTED_MAX: u32 = 100_000;
+
+/// How long a task is kept that is over, and between two looks at which are not.
+const KEPT: TimeDelta = TimeDelta::days(30);
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Namespace of the keys of a task's commands: a `UUIDv4` drawn once for hatch.
+const NAMESPACE: Uuid = Uuid::from_u128(0x71b0_5c2e_9f84_4d1a_8e36_a4c7_02d9_5b18);
+
+/// What became of a part of a task.
+enum Part {
+    Done,
+    Failed(TaskError),
+    /// The log did not answer: it is to be tried again later.
+    Open,
+}
+
+/// Why a task does not go on here.
+enum Stop {
+    /// Another process has it, or will: nothing is to be written.
+    Left,
+    /// The tables did not answer.
+    Unread(QueryError),
+}
+
+impl From<QueryError> for Stop {
+    fn from(error: QueryError) -> Self {
+        Self::Unread(error)
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    store: Store,
+    read_model: ReadModel,
+    shutdown: CancellationToken,
+}
+
+/// Does tasks until `shutdown`.
+pub async fn run(store: Store, read_model: ReadModel, shutdown: CancellationToken) {
+    let worker = Worker { store, read_model, shutdown: shutdown.clone() };
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut under_way, mut forget_at) = (JoinSet::new(), Instant::now());
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        while under_way.try_join_next().is_some() {}
+        while under_way.len() < AT_ONCE {
+            let lease = worker.store.environment().new_id();
+            let now = worker.store.environment().now();
+            match worker.read_model.lease_task(lease, LEASE_SECONDS, now).await {
+                Ok(Some(task)) => drop(under_way.spawn(worker.clone().work(task, lease))),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(error = %error, "what is to be done cannot be read");
+                    break;
+                }
+            }
+        }
+        if Instant::now() >= forget_at {
+            let before = worker.store.environment().now() - KEPT;
+            // What is not forgotten now is later.
+            let _ = worker.read_model.forget_tasks(before).await;
+            forget_at = Instant::now() + FORGET_EVERY;
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+impl Worker {
+    async fn work(self, task: LeasedTask, lease: Uuid) {
+        let id = task.id;
+        match self.redrive(task, lease).await {
+            Ok(()) => tracing::info!(%id, "a task is over"),
+            Err(Stop::Left) => tracing::info!(%id, "a task is left to whoever goes on with it"),
+            Err(Stop::Unread(error)) => {
+                tracing::warn!(%id, error = %error, "a task goes on later");
+            }
+        }
+    }
+
+    async fn redrive(&self, mut task: LeasedTask, lease: Uuid) -> Result<(), Stop> {
+        let request = serde_json::from_value::<Redrive>(task.request.clone()).ok();
+        let Some(request) = request.filter(|_| task.kind == KIND) else {
+            let detail = "this build does not know how to do it".to_owned();
+            task.errors.push(TaskError { id: task.id, detail });
+            self.advance(&task, lease, LEASE_SECONDS).await?;
+            return self.end(&task, lease, false).await;
+        };
+        let asked_at = self.read_model.task(task.tenant, task.id).await?;
+        let Some(asked_at) = asked_at.map(|task| task.created_at) else { return Err(Stop::Left) };
+        let filter = match &request.which {
+            Which::Ids(_) => None,
+            Which::Filter(filter) => Some(filter.as_ref().clone().until(asked_at)),
+        };
+        if let (Some(filter), None, None) = (&filter, task.total, task.place) {
+            task.total = self.read_model.count_messages(task.tenant, filter, COUNTED_MAX).await?;
+        }
+        loop {
+            if task.page.is_empty() {
+                match (&request.which, &filter) {
+                    (Which::Ids(ids), _) => next_of(ids, &mut task, request.rate_per_s),
+                    (_, Some(filter)) => {
+                        let before = task.place.map_or(Position(i64::MAX), Position);
+                        let limit = page_of(request.rate_per_s);
+                        let (tenant, read) = (task.tenant, &self.read_model);
+                        let found = read.message_ids(tenant, filter, before, limit).await?;
+                        task.place = found.last().map(|(position, _)| position.0).or(task.place);
+                        task.page = found.into_iter().map(|(_, id)| id.0).collect();
+                    }
+                    (Which::Filter(_), None) => {}
+                }
+                if task.page.is_empty() {
+                    return self.end(&task, lease, true).await;
+                }
+                self.advance(&task, lease, LEASE_SECONDS).await?;
+            }
+            self.do_page(&mut task, request.rate_per_s).await?;
+            // Who ends leaves it to others at once.
+            let is_over = self.shutdown.is_cancelled();
+            self.advance(&task, lease, if is_over { 0.0 } else { LEASE_SECONDS }).await?;
+            if is_over {
+                return Err(Stop::Left);
+            }
+        }
+    }
+
+    /// Does the parts that are begun with, at the rate that was asked for.
+    async fn do_page(&self, task: &mut LeasedTask, rate_per_s: f64) -> Result<(), Stop> {
+        let begun = Instant::now();
+        let slot = |n: usize| begun + Duration::from_secs_f64(f64::from(small(n)) / rate_per_s);
+        let page = std::mem::take(&mut task.page);
+        let actor: Actor = task.actor.parse().unwrap_or_else(|never| match never {});
+        let parts = futures::stream::iter(page.iter().copied().enumerate());
+        let parts = parts.map(|(n, id)| {
+            let (at, change) = (slot(n), change_of(task, &actor, id));
+            async move {
+                sleep_until(at).await;
+                self.send_again(change, id).await
+            }
+        });
+        let parts: Vec<Part> = parts.buffer_unordered(UNDER_WAY_MAX).collect().await;
+        if parts.iter().any(|part| matches!(part, Part::Open)) {
+            return Err(Stop::Left);
+        }
+        for part in parts {
+            match part {
+                Part::Done => task.done += 1,
+                Part::Failed(error) => {
+                    task.failed += 1;
+                    if task.errors.len() < TASK_ERRORS_MAX {
+                        task.errors.push(error);
+                    }
+                }
+                Part::Open => {}
+            }
+        }
+        if !self.shutdown.is_cancelled() {
+            sleep_until(slot(page.len())).await;
+        }
+        Ok(())
+    }
+
+    /// Begins a new round for one message, unless this task has begun one before.
+    async fn send_again(&self, change: Change, id: Uuid) -> Part {
+        let failed = |detail: String| Part::Failed(TaskError { id, detail });
+        for _ in 0..TRIES_MAX {
+            match retry(&self.store, change.clone(), MessageId(id)).await {
+                Ok(_) => return Part::Done,
+                Err(ExecuteError::Rejected(rejection)) => return failed(rejection.to_string()),
+                Err(ExecuteError::Decode(_)) => {
+                    return failed("this build cannot read the message".to_owned());
+                }
+                Err(_) if self.shutdown.is_cancelled() => return Part::Open,
+                Err(_) => sleep(TRY_EVERY).await,
+            }
+        }
+        Part::Open
+    }
+
+    async fn advance(&self, task: &LeasedTask, lease: Uuid, seconds: f64) -> Result<(), Stop> {
+        let is_ours = self.read_model.advance_task(task, lease, seconds).await?;
+        if is_ours { Ok(()) } else { Err(Stop::Left) }
+    }
+
+    async fn end(&self, task: &LeasedTask, lease: Uuid, is_done: bool) -> Result<(), Stop> {
+        let now = self.store.environment().now();
+        let is_ours = self.read_model.end_task(task, lease, (is_done, now)).await?;
+        if is_ours { Ok(()) } else { Err(Stop::Left) }
+    }
+}
+
+/// Who sends a message of the task again, once.
+fn change_of(task: &LeasedTask, actor: &Actor, message: Uuid) -> Change {
+    let name = format!("{}\n{message}", task.id);
+    let key = CommandKey {
+        id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
+        request_hash: Sha256::digest(name.as_bytes()).into(),
+    };
+    Change { tenant_id: task.tenant, actor: actor.clone(), key: Some(key) }
+}
+
+/// Begins with the next of the messages that were named.
+fn next_of(ids: &[Uuid], task: &mut LeasedTask, rate_per_s: f64) {
+    let from = task.place.and_then(|place| usize::try_from(place).ok()).unwrap_or_default();
+    let size = usize::try_from(page_of(rate_per_s)).unwrap_or(1);
+    task.page = ids.iter().skip(from).take(size).copied().collect();
+    task.place = i64::try_from(from + task.page.len()).ok();
+}
+
+/// Messages that take about a second.
+fn page_of(rate_per_s: f64) -> u32 {
+    (1..=PAGE_MAX).rev().find(|size| f64::from(*size) <= rate_per_s).unwrap_or(1)
+}
+
+/// A place in a page.
+fn small(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(PAGE_MAX)
+}

@@ -1,0 +1,67 @@
+//! How an account is, for people.
+
+use chrono::{DateTime, Utc};
+use hatch_providers::Trouble;
+
+/// How a provider refused an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// The provider's code.
+    pub code: String,
+    /// The provider's words.
+    pub detail: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// How the calls by an account fail, whose breaker is open for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Why it opened, in one word: `failures`, `ratio` or `throttled`.
+    pub cause: String,
+    /// What was seen.
+    pub detail: String,
+    /// Calls that failed.
+    pub failures: u32,
+    /// Of so many.
+    pub calls: u32,
+}
+
+/// How an account is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing is wrong that is known.
+    Up,
+    /// Its provider refuses it.
+    Refused(Refusal),
+    /// Its breaker is open: its calls fail.
+    Failing {
+        /// How.
+        failing: Failing,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Its provider does not answer, and its breaker is not open yet.
+    Silent {
+        /// Calls in a row.
+        calls: u32,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+}
+
+impl Condition {
+    /// Its name in metrics: what is wrong, and `-` where nothing is.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Up => "-",
+            Self::Refused(refusal) => refusal.trouble.as_str(),
+            Self::Failing { failing, .. } if failing.cause == "throttled" => "throttled",
+            Self::Failing { failing, .. } if failing.cause == "ratio" => "failing",
+            Self::Failing { .. } | Self::Silent { .. } => "silent",
+        }
+    }
+}

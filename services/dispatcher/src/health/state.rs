@@ -1,0 +1,183 @@
+//! What is known of an account, and how it changes.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::carrier::Opening;
+use hatch_providers::{Outcome, Trouble};
+use tokio::time::Instant;
+
+use super::THROTTLED;
+use crate::breaker::{Breaker, Cause};
+use crate::condition::{Failing, Refusal};
+
+/// What is known of an account.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) breaker: Breaker,
+    /// Why it is open.
+    pub(super) down: Option<Down>,
+    /// What the others are not told yet.
+    pub(super) untold: Option<Transition>,
+    /// When it was closed last, and when it was opened that was closed then.
+    pub(super) closed: Option<DateTime<Utc>>,
+    pub(super) silent_calls: u32,
+    pub(super) silent_since: Option<DateTime<Utc>>,
+    pub(super) silent_last: Option<Instant>,
+    /// Calls in a row that were too much, and until when there is to be none.
+    pub(super) throttled: u32,
+    pub(super) held_until: Option<Instant>,
+    /// The provider has looked at a message.
+    pub(super) is_proven: bool,
+}
+
+/// Why a breaker is open.
+#[derive(Debug, Clone)]
+pub(super) struct Down {
+    pub(super) why: Why,
+    pub(super) since: DateTime<Utc>,
+}
+
+/// In one way or the other.
+#[derive(Debug, Clone)]
+pub(super) enum Why {
+    Refused(Refusal),
+    Failing(Failing),
+}
+
+/// What the other processes are to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Transition {
+    /// Nobody is to send by the account.
+    Opened { cause: String, detail: String, failures: u32, calls: u32, at: DateTime<Utc> },
+    /// Everybody may again.
+    Closed { opened_at: DateTime<Utc>, open_for: Duration, at: DateTime<Utc> },
+}
+
+impl Transition {
+    /// When.
+    pub(crate) const fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Opened { at, .. } | Self::Closed { at, .. } => *at,
+        }
+    }
+}
+
+/// Why another process opened a breaker.
+pub(super) fn heard(opening: &Opening, account: &str) -> Why {
+    let trouble = Trouble::ALL.into_iter().find(|trouble| trouble.reason() == opening.cause);
+    match trouble {
+        Some(trouble) => {
+            let (code, detail) = opening.detail.split_once(": ").unwrap_or(("-", &opening.detail));
+            let (code, detail) = (code.to_owned(), detail.to_owned());
+            Why::Refused(Refusal { trouble, code, detail, since: opening.at })
+        }
+        None => {
+            tracing::debug!(account, cause = opening.cause, "a breaker opens by what others saw");
+            let (cause, detail) = (opening.cause.clone(), opening.detail.clone());
+            let (failures, calls) = (opening.failures, opening.calls);
+            Why::Failing(Failing { cause, detail, failures, calls })
+        }
+    }
+}
+
+impl State {
+    pub(super) fn speaks(&mut self) {
+        (self.silent_calls, self.silent_since, self.silent_last) = (0, None, None);
+    }
+
+    pub(super) fn is_silent(&mut self, now: DateTime<Utc>) {
+        self.silent_calls = self.silent_calls.saturating_add(1);
+        self.silent_since.get_or_insert(now);
+        self.silent_last = Some(Instant::now());
+    }
+
+    /// Notes what was too much.
+    pub(super) fn throttle(&mut self, outcome: &Outcome) {
+        let Outcome::Throttled { retry_after, .. } = outcome else {
+            if matches!(outcome, Outcome::Accepted { .. } | Outcome::Refused { .. }) {
+                (self.throttled, self.held_until) = (0, None);
+            }
+            return;
+        };
+        self.throttled = self.throttled.saturating_add(1);
+        let (calls, usual, most) = THROTTLED;
+        if self.throttled >= calls {
+            let wait = retry_after.unwrap_or(usual).min(most);
+            self.held_until = self.held_until.max(Some(Instant::now() + wait));
+        }
+    }
+
+    /// The breaker opened by what was seen here.
+    pub(super) fn opened(&mut self, why: Why, now: DateTime<Utc>) {
+        let (cause, detail, failures, calls) = match &why {
+            Why::Refused(refusal) => {
+                let detail = format!("{}: {}", refusal.code, refusal.detail);
+                (refusal.trouble.reason().to_owned(), detail, 1, 1)
+            }
+            Why::Failing(Failing { cause, detail, failures, calls }) => {
+                (cause.clone(), detail.clone(), *failures, *calls)
+            }
+        };
+        self.untold = match self.untold.take() {
+            // The others never heard that it was closed meanwhile.
+            Some(Transition::Closed { .. }) => None,
+            _ => Some(Transition::Opened { cause, detail, failures, calls, at: now }),
+        };
+        (self.down, self.is_proven) = (Some(Down { why, since: now }), false);
+    }
+
+    /// The breaker closed by what was seen here. Why it had been open.
+    pub(super) fn closed(&mut self, open_for: Duration, now: DateTime<Utc>) -> Option<Down> {
+        let down = self.down.take()?;
+        // The clock that the others go by may stand still for a moment.
+        let now = now.max(down.since + TimeDelta::microseconds(1));
+        self.untold = match self.untold.take() {
+            // They never heard that it was open.
+            Some(Transition::Opened { .. }) => None,
+            _ => Some(Transition::Closed { opened_at: down.since, open_for, at: now }),
+        };
+        (self.closed, self.is_proven) = (Some(now), true);
+        self.speaks();
+        Some(down)
+    }
+
+    /// A probe met another refusal, perhaps.
+    pub(super) fn refused_again(&mut self, outcome: &Outcome) {
+        if let (Outcome::Account { trouble, code, detail }, Some(down)) = (outcome, &mut self.down)
+        {
+            let (trouble, code, detail) = (*trouble, code.clone(), detail.clone());
+            down.why = Why::Refused(Refusal { trouble, code, detail, since: down.since });
+        }
+    }
+}
+
+/// Why a breaker opened by this outcome.
+pub(super) fn why(
+    outcome: &Outcome,
+    (cause, failures, calls): (Cause, u32, u32),
+    (now, silent_since): (DateTime<Utc>, Option<DateTime<Utc>>),
+) -> Why {
+    if let Outcome::Account { trouble, code, detail } = outcome {
+        let (trouble, code, detail) = (*trouble, code.clone(), detail.clone());
+        return Why::Refused(Refusal { trouble, code, detail, since: now });
+    }
+    let last = match outcome {
+        Outcome::Unavailable { code, detail } => format!("{code}: {detail}"),
+        Outcome::Unknown { detail } | Outcome::Throttled { detail, .. } => detail.clone(),
+        _ => String::new(),
+    };
+    let (cause, detail) = match cause {
+        Cause::InRow => {
+            let since = silent_since.unwrap_or(now).format("%H:%M:%S");
+            ("failures", format!("the last {failures} calls failed, since {since} UTC ({last})"))
+        }
+        Cause::Throttled => {
+            ("throttled", format!("{failures} of {calls} calls were too much ({last})"))
+        }
+        Cause::Ratio | Cause::Refused => {
+            ("ratio", format!("{failures} of {calls} calls failed ({last})"))
+        }
+    };
+    Why::Failing(Failing { cause: cause.to_owned(), detail, failures, calls })
+}

@@ -1,0 +1,183 @@
+//! Who stands in the lines of accounts: those go on in the order of priorities, and tenants take turns. Whoever comes new
+//! does not overtake its own, nor anybody whose priority is higher.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hatch_domain::Priority;
+use hatch_domain::address::Address;
+use hatch_due::{InLine, Standing, Timers};
+use hatch_routing::Busy;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::account::SendingAccount;
+
+/// How the lines of accounts are called, among all that is waited for.
+pub(crate) const PREFIX: &str = hatch_due::LINES;
+
+/// Who has been put into a line so lately is in it, whatever a look at the timers says.
+const NEW: Duration = Duration::from_secs(1);
+
+/// Those that were put into a line and are to be written, at most. The fold writes those that do not fit.
+const ENTERING_MAX: usize = 20_000;
+
+/// How many of them are written at a time.
+const ENTERED_AT_ONCE: usize = 1_000;
+
+/// Between two tries to write them.
+const ENTER_AGAIN: Duration = Duration::from_millis(500);
+
+/// A message, as the lines know it.
+#[derive(Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) account: &'a SendingAccount,
+    pub(crate) from: &'a Address,
+    pub(crate) tenant: Uuid,
+    pub(crate) priority: Priority,
+}
+
+/// The line in which a message waits for the account: of each sender its own where each has its own rate.
+pub(crate) fn line_of(account: &SendingAccount, from: &Address) -> String {
+    match account.limits.per_sender_per_s {
+        Some(_) => format!("{PREFIX}{} {}", account.waited_for, from.identity().as_str()),
+        None => format!("{PREFIX}{}", account.waited_for),
+    }
+}
+
+/// Whether the line is one of the account's; and whose of its senders.
+pub(crate) fn is_line_of<'a>(line: &'a str, account: &SendingAccount) -> Option<Option<&'a str>> {
+    let rest = line.strip_prefix(PREFIX)?.strip_prefix(&*account.waited_for)?;
+    match rest {
+        "" => Some(None),
+        sender => sender.strip_prefix(' ').map(Some),
+    }
+}
+
+/// Those who stand in lines, as far as this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(HashMap<String, OneLine>);
+
+#[derive(Debug)]
+struct OneLine {
+    /// What there was not enough of when somebody was put into it last.
+    why: Busy,
+    /// The tenants, by priorities, and when each was seen there.
+    tenants: [HashMap<Uuid, Instant>; Priority::ALL.len()],
+}
+
+impl OneLine {
+    fn new(why: Busy) -> Self {
+        Self { why, tenants: std::array::from_fn(|_| HashMap::new()) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tenants.iter().all(HashMap::is_empty)
+    }
+}
+
+impl Lines {
+    /// What a new message waits for, if it must join a line.
+    pub(crate) fn must_join(&self, who: &Who<'_>) -> Option<Busy> {
+        let line = self.line(who)?;
+        let urgent = who.priority as usize;
+        let is_before = |(place, tenants): (usize, &HashMap<Uuid, Instant>)| {
+            place < urgent && !tenants.is_empty()
+                || place == urgent && tenants.contains_key(&who.tenant)
+        };
+        line.tenants.iter().enumerate().any(is_before).then_some(line.why)
+    }
+
+    /// Whether anybody stands in the message's line.
+    pub(crate) fn has(&self, who: &Who<'_>) -> bool {
+        self.line(who).is_some_and(|line| !line.is_empty())
+    }
+
+    /// Somebody is put into a line.
+    pub(crate) fn note(&mut self, who: &Who<'_>, why: Busy, now: Instant) {
+        let line = self.0.entry(line_of(who.account, who.from));
+        let line = line.or_insert_with(|| OneLine::new(why));
+        line.why = why;
+        if let Some(tenants) = line.tenants.get_mut(who.priority as usize) {
+            tenants.insert(who.tenant, now);
+        }
+    }
+
+    /// So it was when somebody began to look at the timers at `begun`.
+    pub(crate) fn seen(&mut self, standing: Vec<Standing>, begun: Instant) {
+        let is_new = |at: &Instant| *at + NEW > begun;
+        for line in self.0.values_mut() {
+            line.tenants.iter_mut().for_each(|tenants| tenants.retain(|_, at| is_new(at)));
+        }
+        for Standing { waits_for, priority, tenant_id } in standing {
+            let Some(priority) = Priority::named(&priority) else { continue };
+            let line = self.0.entry(waits_for).or_insert_with(|| OneLine::new(Busy::Rate));
+            if let Some(tenants) = line.tenants.get_mut(priority as usize) {
+                // One that was seen so long ago is seen anew at the next look.
+                tenants.entry(tenant_id).or_insert_with(|| begun.checked_sub(NEW).unwrap_or(begun));
+            }
+        }
+        self.0.retain(|_, line| !line.is_empty());
+    }
+
+    /// The lines, those whose first is the most urgent first.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let first = |line: &OneLine| line.tenants.iter().position(|tenants| !tenants.is_empty());
+        let mut all: Vec<_> = self.0.iter().map(|(name, line)| (first(line), name)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    fn line(&self, who: &Who<'_>) -> Option<&OneLine> {
+        // Without lines nothing is made to be looked for.
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&line_of(who.account, who.from))
+    }
+}
+
+/// Messages that were put into lines and of which the timers are to know at once.
+#[derive(Debug, Default)]
+pub(crate) struct Entering {
+    all: Mutex<Vec<InLine>>,
+    some: Notify,
+}
+
+impl Entering {
+    /// It is written soon.
+    pub(crate) fn push(&self, one: InLine) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < ENTERING_MAX {
+            all.push(one);
+        }
+        drop(all);
+        self.some.notify_one();
+    }
+
+    /// Writes them, for ever, and tells `entered` of it.
+    pub(crate) async fn write(&self, timers: &Timers, entered: &Notify) {
+        loop {
+            self.some.notified().await;
+            loop {
+                let some = self.some_of_them();
+                if some.is_empty() {
+                    break;
+                }
+                if let Err(error) = timers.enter(&some).await {
+                    tracing::debug!(error = %error, "who was put into a line is known after the lag");
+                    tokio::time::sleep(ENTER_AGAIN).await;
+                }
+                entered.notify_one();
+            }
+        }
+    }
+
+    fn some_of_them(&self) -> Vec<InLine> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = all.len().min(ENTERED_AT_ONCE);
+        all.drain(..number).collect()
+    }
+}
