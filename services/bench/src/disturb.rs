@@ -1,7 +1,7 @@
 //! `--disturb`: how soon messages go by other accounts when one has a bad time, and how soon they come back.
 //!
-//! The simulator disturbs the account as it is told to. Its record says afterwards by which account each message went and
-//! when, so that the figures need nothing of hatch's own.
+//! The simulator disturbs the account as it is told to. Its record says afterwards by which account each message went
+//! and when, so that the figures need nothing of hatch's own.
 
 mod figures;
 
