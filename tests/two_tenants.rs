@@ -155,7 +155,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 12] {
+    fn by_name(&self) -> [(&'static str, &[String]); 13] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),

@@ -1,7 +1,7 @@
 //! `--disturb`: how soon messages go by other accounts when one has a bad time, and how soon they come back.
 //!
-//! The simulator disturbs the account as it is told to. Its record says afterwards by which account each message went and
-//! when, so that the figures need nothing of hatch's own.
+//! The simulator disturbs the account as it is told to. Its record says afterwards by which account each message went
+//! and when, so that the figures need nothing of hatch's own.
 
 mod figures;
 
@@ -119,7 +119,7 @@ impl Disturber {
     /// # Errors
     /// The simulator does not answer, or has taken nothing yet.
     pub(crate) async fn run(&self, book: &Book) -> anyhow::Result<String> {
-        let at = |since: Duration| (book.start() + since).into();
+        let at = |since: Duration| tokio::time::Instant::from_std(book.start() + since);
         let name = match &self.asked {
             Some(name) => name.clone(),
             None => {

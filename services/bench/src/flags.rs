@@ -45,9 +45,9 @@ pub struct Flags {
     /// The account, by hatch's name of it [default: the one that takes the most].
     #[arg(long, value_name = "NAME", requires = "disturb")]
     pub disturb_account: Option<String>,
-    /// Let one tenant have a long queue, and see how long a message of another tenant waits, and an urgent one of its own:
-    /// one of each a second for --duration. Exit status 1 when one waits for more than 2 s. The account needs a rate
-    /// (`rate_per_s`) by which the queue lasts for so long.
+    /// Let one tenant have a long queue, and see how long a message of another tenant waits, and an urgent one of its
+    /// own: one of each a second for --duration. Exit status 1 when one waits for more than 2 s. The account needs a
+    /// rate (`rate_per_s`) by which the queue lasts for so long.
     #[arg(long, conflicts_with_all = ["find_max", "overload", "accept_only", "html"])]
     pub fairness: bool,
     /// How many messages the queue has.

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{Mode, Period};
 
-/// What must go by other accounts, of what is sent in a second, before it has changed over; and by the account itself, of
-/// what it had before, when it has come back.
+/// What must go by other accounts, of what is sent in a second, before it has changed over; and by the account itself,
+/// of what it had before, when it has come back.
 const MOST: f64 = 0.95;
 
 /// Windows of a second begin so long after one another.

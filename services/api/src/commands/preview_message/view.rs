@@ -40,6 +40,7 @@ pub(crate) struct Preview {
     warnings: Vec<Warning>,
 }
 
+
 /// An account of a preview's route.
 #[derive(Debug, Serialize, ToSchema)]
 struct PreviewStep {
