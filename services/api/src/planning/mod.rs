@@ -15,6 +15,7 @@ use hatch_domain::account_name::AccountName;
 use hatch_domain::carrier::{Carrier, Opening};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
+use hatch_routing::balance::Shifts;
 use hatch_routing::{Availability, Plan};
 
 pub use self::table::route_table;
@@ -30,6 +31,8 @@ pub struct Planning {
     pub directory: Directory,
     /// What it told once.
     pub log: Log,
+    /// Whether messages are shared as the balance has it, and not as the routes say.
+    pub is_balanced: bool,
 }
 
 /// A plan, and what was known of the accounts for it.
@@ -71,8 +74,12 @@ impl Planning {
     #[must_use]
     pub fn now(&self, question: &RouteQuestion<'_>) -> Planned {
         let accounts = self.accounts.current();
-        let plan = route(question, &self.routes.current(), &accounts, |account| {
-            health(self.told(account).as_deref())
+        let (table, told) = (self.routes.current(), self.directory.carriers());
+        let shifts = self.shifts(told.iter().map(|one| &**one));
+        let shift = question.shift(&table, &shifts);
+        let plan = route(question, &table, &accounts, |account| AccountHealth {
+            weight: shift.and_then(|shift| shift.weight(&account.name)),
+            ..health(self.told(account).as_deref())
         });
         let takes = accounts.iter().filter(|account| account.takes(&question.wanted));
         let states = takes
@@ -91,6 +98,11 @@ impl Planning {
         until: Position,
     ) -> Result<Planned, PlanningError> {
         past::plan(self, question, until).await
+    }
+
+    /// How messages are shared, by what was told.
+    fn shifts<'c>(&self, told: impl Iterator<Item = &'c Carrier>) -> Shifts {
+        if self.is_balanced { Shifts::of(told) } else { Shifts::default() }
     }
 
     fn told(&self, account: &Account) -> Option<Arc<Carrier>> {

@@ -117,10 +117,13 @@ pub(super) async fn plan(
             told.insert(account.name.clone(), carrier);
         }
     }
+    let shifts = planning.shifts(told.values());
+    let shift = question.shift(&table, &shifts);
     let states: Vec<AccountState<'_>> = accounts
         .iter()
         .map(|account| {
-            let AccountHealth { availability, weight } = health(told.get(&account.name));
+            let AccountHealth { availability, .. } = health(told.get(&account.name));
+            let weight = shift.and_then(|shift| shift.weight(&account.name));
             AccountState { name: &account.name, availability, weight }
         })
         .collect();
@@ -229,15 +232,17 @@ async fn carrier(
     if planning.directory.carrier(provider, key).is_none() {
         return Ok(Carrier::default());
     }
+    let mut told = Carrier::default();
     for back in 0..MONTHS_MAX {
         let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
         let id = carrier_id(provider, key, month);
-        let carrier: Carrier = folded(planning, account.home, id.0, until).await?;
-        if carrier.account().is_some() {
-            return Ok(carrier);
+        told = told.following(folded(planning, account.home, id.0, until).await?);
+        // How messages are shared may have been told before.
+        if told.account().is_some() && !planning.is_balanced {
+            break;
         }
     }
-    Ok(Carrier::default())
+    Ok(told)
 }
 
 /// The state of a stream when the log ended at `until`.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Utc};
 use hatch_api::planning::{KnownState, Planned, Planning, route_table};
 use hatch_directory::Directory;
-use hatch_dispatcher::AccountReport;
+use hatch_dispatcher::{AccountReport, BalanceMode};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::ids::{MessageId, TenantId};
@@ -96,7 +96,8 @@ async fn planning(
     let joined = Joiner::default().join(&files, directory.accounts(), &vault);
     let table = route_table(&settings.routes(&files)?, directory.routes());
     let (accounts, routes) = (Accounts::new(joined.accounts), Routes::new(table));
-    Ok(Planning { accounts, routes, directory, log })
+    let is_balanced = settings.balance.mode == BalanceMode::On;
+    Ok(Planning { accounts, routes, directory, log, is_balanced })
 }
 
 /// What the dispatchers report of accounts; nothing where they cannot be asked.

@@ -9,6 +9,7 @@ use hatch_api::commands::{Commands, Conversations};
 use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
+use hatch_dispatcher::BalanceMode;
 use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -96,6 +97,7 @@ fn planning(process: &Process) -> Planning {
         routes: process.routes.clone(),
         directory: process.directory.clone(),
         log: process.log.clone(),
+        is_balanced: process.settings.balance.mode == BalanceMode::On,
     }
 }
 
