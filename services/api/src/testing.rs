@@ -17,7 +17,7 @@ use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
 use hatch_domain::carrier::command::CarrierCommand;
-use hatch_domain::carrier::{Carrier, carrier_id};
+use hatch_domain::carrier::{Carrier, Shift, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::message::Message;
@@ -155,6 +155,7 @@ impl Api {
                 routes: Routes::default(),
                 directory: directory.clone(),
                 figures: Arc::new(NoFigures),
+                is_balanced: true,
             },
         };
         let limits = Limits::default();
@@ -561,7 +562,7 @@ impl Adapter for Nobody {
 }
 
 /// Nothing runs that reports accounts.
-struct NoFigures;
+pub(crate) struct NoFigures;
 
 impl AccountFigures for NoFigures {
     fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
@@ -569,6 +570,10 @@ impl AccountFigures for NoFigures {
     }
 
     fn used_today(&self, _: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn advised(&self) -> BoxFuture<'_, Vec<Shift>> {
         Box::pin(std::future::ready(Vec::new()))
     }
 }

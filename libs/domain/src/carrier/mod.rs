@@ -67,14 +67,16 @@ pub struct Shift {
     pub country: Option<u16>,
     /// The part of each account.
     pub weights: Vec<ShiftedWeight>,
+    /// Why, in one word.
+    pub reason: String,
     /// Since when.
     pub at: DateTime<Utc>,
 }
 
 impl Shift {
     fn of(shifted: &WeightsShifted) -> Self {
-        let WeightsShifted { channel, country, ref weights, at, .. } = *shifted;
-        Self { channel, country, weights: weights.clone(), at }
+        let WeightsShifted { channel, country, ref weights, ref reason, at, .. } = *shifted;
+        Self { channel, country, weights: weights.clone(), reason: reason.clone(), at }
     }
 
     /// Whether it is about these accounts, with these weights in the routes, each once.

@@ -118,14 +118,13 @@ pub(super) async fn plan(
             told.insert(account.name.clone(), carrier);
         }
     }
-    let carriers = told.values().filter(|_| planning.is_balanced);
-    let shifts = Shifts::of(carriers);
-    let shift = moved(&shifts, &table, question);
+    let shifts = planning.shifts(told.values());
+    let shift = question.shift(&table, &shifts);
     let states: Vec<AccountState<'_>> = accounts
         .iter()
         .map(|account| {
-            let told = told.get(&account.name);
-            let AccountHealth { availability, weight } = health(&account.name, told, shift);
+            let AccountHealth { availability, .. } = health(told.get(&account.name));
+            let weight = shift.and_then(|shift| shift.weight(&account.name));
             AccountState { name: &account.name, availability, weight }
         })
         .collect();
@@ -225,15 +224,17 @@ async fn carrier(
     if planning.directory.carrier(provider, key).is_none() {
         return Ok(Carrier::default());
     }
-    // Each month goes on where the one before it ended.
-    let mut carrier = Carrier::default();
-    for back in (0..MONTHS_MAX).rev() {
-        let Some(month) = then.checked_sub_months(Months::new(back)) else { continue };
+    let mut told = Carrier::default();
+    for back in 0..MONTHS_MAX {
+        let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
         let id = carrier_id(provider, key, month);
-        let of_month: Carrier = folded(planning, account.home, id.0, until).await?;
-        carrier = of_month.following(carrier);
+        told = told.following(folded(planning, account.home, id.0, until).await?);
+        // How messages are shared may have been told before.
+        if told.account().is_some() && !planning.is_balanced {
+            break;
+        }
     }
-    Ok(carrier)
+    Ok(told)
 }
 
 /// The state of a stream when the log ended at `until`.

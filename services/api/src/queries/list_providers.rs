@@ -1,5 +1,7 @@
 //! `GET /api/v1/providers`: the accounts that the tenant's messages may go by, and how each is.
 
+mod weights;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,13 +11,14 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use hatch_directory::Directory;
 use hatch_domain::Channel;
-use hatch_domain::carrier::Carrier;
+use hatch_domain::carrier::{Carrier, Shift};
 use hatch_domain::ids::TenantId;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
 use hatch_readmodel::List;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::weights::AccountWeight;
 use super::Queries;
 use super::parameters::FreshnessParameters;
 use crate::auth::Caller;
@@ -33,6 +36,8 @@ pub struct Carriers {
     pub directory: Directory,
     /// What the dispatchers report of them.
     pub figures: Arc<dyn AccountFigures>,
+    /// Whether messages are shared as the balance has it, and not as the routes say.
+    pub is_balanced: bool,
 }
 
 /// Tells what dispatchers report of accounts.
@@ -43,6 +48,9 @@ pub trait AccountFigures: Send + Sync {
     /// How many messages of today these accounts have used, of those of which that is counted. An account is called by its
     /// provider and what that calls it, as in `twilio/AC0`.
     fn used_today(&self, accounts: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>>;
+
+    /// How messages would be shared if the balance were on; nothing where they would be as they are.
+    fn advised(&self) -> BoxFuture<'_, Vec<Shift>>;
 }
 
 /// What a dispatcher reports of an account.
@@ -157,19 +165,6 @@ struct AccountRates {
     under_way: Option<u64>,
 }
 
-/// The share of an account.
-#[derive(Debug, Serialize, ToSchema)]
-struct AccountWeight {
-    /// What its route says; none where no route names it.
-    configured: Option<u16>,
-    /// What holds now.
-    now: Option<u16>,
-    /// Why that is another.
-    reason: Option<String>,
-    /// Since when.
-    since: Option<DateTime<Utc>>,
-}
-
 /// The accounts that the tenant's messages may go by, and how each is
 ///
 /// Those of the installation's files and those that were made by the API, in the order of their names. Their secrets are
@@ -197,7 +192,8 @@ pub(super) async fn handler(
         false => carriers.figures.used_today(limited).await,
     };
     let figures = (reported.as_slice(), used.as_slice());
-    let shown = |account: &&Arc<Account>| carriers.shown(account, caller.tenant, figures);
+    let shifts = carriers.shifts().await;
+    let shown = |account: &&Arc<Account>| carriers.shown(account, caller.tenant, figures, &shifts);
     let data = may_use.iter().map(shown).collect();
     Ok(Json(List { data, next_cursor: None }))
 }
@@ -208,6 +204,7 @@ impl Carriers {
         account: &Account,
         tenant: TenantId,
         (reported, used): (&[Reported], &[(String, i64)]),
+        shifts: &[Shift],
     ) -> ProviderAccount {
         let (provider, key) = account.key();
         let told = self.directory.carrier(provider, key);
@@ -235,29 +232,8 @@ impl Carriers {
                 under_way: u64::try_from(under_way).ok().filter(|_| is_own),
             },
             breaker,
-            weight: self.weights(account, tenant),
+            weight: self.weights(account, tenant, shifts),
         }
-    }
-
-    /// The share that the first route of each channel gives the account that names it.
-    fn weights(
-        &self,
-        account: &Account,
-        tenant: TenantId,
-    ) -> BTreeMap<&'static str, AccountWeight> {
-        let table = self.routes.current();
-        let weight = |channel: &Channel| {
-            let mut of_channel = table.routes().iter().filter(|route| {
-                route.is_of(tenant) && route.channel.is_none_or(|of| of == *channel)
-            });
-            let named = of_channel.find_map(|route| {
-                let mut primaries = route.accounts.iter();
-                primaries.find(|one| one.account == account.name).map(|one| one.weight)
-            });
-            let weight = AccountWeight { configured: named, now: named, reason: None, since: None };
-            (channel.as_str(), weight)
-        };
-        account.channels.iter().map(weight).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod tally;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use hatch_domain::carrier::Carrier;
 use hatch_domain::carrier::command::CarrierCommand;
 use hatch_domain::carrier::event::{CarrierFigures, ShiftedWeight, WeightsShifted};
@@ -21,8 +22,8 @@ use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{Channel, time};
 use hatch_eventstore::{Execute, LogError, Metadata, Position, log_unless_away};
 use hatch_providers::RouteQuestion;
+use hatch_routing::RouteTable;
 use hatch_routing::balance::Shifts;
-use hatch_routing::{Asked, RouteTable};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -57,20 +58,7 @@ impl Balance {
 
     /// How the accounts of the route that decides about a message share such messages, where not as it says.
     pub(crate) fn shift(&self, table: &RouteTable, question: &RouteQuestion<'_>) -> Option<Shift> {
-        let shifts = self.shifts();
-        if shifts.is_empty() || question.account.is_some() {
-            return None;
-        }
-        let asked = Asked {
-            tenant: question.wanted.tenant,
-            channel: question.wanted.channel,
-            from: question.wanted.from,
-            to: question.to,
-            priority: question.priority,
-            account: None,
-            seed: 0,
-        };
-        shifts.for_message(table.first_that_fits(&asked)?, &asked).cloned()
+        question.shift(table, &self.shifts()).cloned()
     }
 }
 
@@ -87,6 +75,8 @@ pub struct Advice {
     pub weights: Vec<ShiftedWeight>,
     /// What was seen of each.
     pub figures: Vec<CarrierFigures>,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// Why nothing was looked at.
@@ -183,8 +173,9 @@ impl Dispatcher {
             table::advise(pool, &[]).await?;
             return Ok(());
         }
-        let advice: Vec<Advice> = found.into_iter().map(Advice::from).collect();
-        for one in advice.iter().filter(|one| !told.contains(one)) {
+        let advice: Vec<Advice> = found.into_iter().map(|one| one.advice(now)).collect();
+        let is_told = |one: &&Advice| told.iter().any(|told| told.weights == one.weights);
+        for one in advice.iter().filter(|one| !is_told(one)) {
             let Advice { channel, country, reason, .. } = one;
             let (channel, weights) = (channel.as_str(), one.worded());
             tracing::info!(
@@ -233,7 +224,7 @@ impl Dispatcher {
             actor: "dispatcher".to_owned(),
             ..Metadata::default()
         };
-        let advice = Advice::from(found);
+        let advice = found.advice(at);
         let (channel, country, weights) = (advice.channel, advice.country, advice.worded());
         let reason = advice.reason.clone();
         let command = CarrierCommand::Shift(WeightsShifted {
@@ -278,9 +269,16 @@ impl Advice {
     }
 }
 
-impl From<Found> for Advice {
-    fn from(found: Found) -> Self {
-        let Found { channel, country, reason, weights, figures } = found;
-        Self { channel, country, reason: reason.as_str().to_owned(), weights, figures }
+impl From<Advice> for Shift {
+    fn from(advice: Advice) -> Self {
+        let Advice { channel, country, reason, weights, at, .. } = advice;
+        Self { channel, country, weights, reason, at }
+    }
+}
+
+impl Found {
+    fn advice(self, at: DateTime<Utc>) -> Advice {
+        let Self { channel, country, reason, weights, figures } = self;
+        Advice { channel, country, reason: reason.as_str().to_owned(), weights, figures, at }
     }
 }

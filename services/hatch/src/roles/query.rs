@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use hatch_api::live::{CatchingUp, Live, StreamSlots};
 use hatch_api::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use hatch_api::{Drain, Requests};
+use hatch_dispatcher::BalanceMode;
+use hatch_domain::carrier::Shift;
 use hatch_eventstore::{Connection, Connections};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -49,6 +51,7 @@ impl RoleInstance for Query {
                 routes: process.routes.clone(),
                 directory: process.directory.clone(),
                 figures: Arc::new(Dispatchers(process.pool.clone())),
+                is_balanced: process.settings.balance.mode == BalanceMode::On,
             },
         };
         let streams_max = process.settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX);
@@ -90,6 +93,16 @@ impl AccountFigures for Dispatchers {
                 under_way: report.under_way,
             });
             reported.collect()
+        })
+    }
+
+    fn advised(&self) -> BoxFuture<'_, Vec<Shift>> {
+        Box::pin(async {
+            let read = async |client: &mut Connection| {
+                anyhow::Ok(hatch_dispatcher::balance_advice(client).await?)
+            };
+            let advice = self.0.within(FIGURES_MAX, read).await.unwrap_or_default();
+            advice.into_iter().map(Shift::from).collect()
         })
     }
 
