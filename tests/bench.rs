@@ -144,3 +144,28 @@ async fn tamper(simulator: String, http: reqwest::Client) -> String {
     tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
+
+#[tokio::test]
+async fn a_disturbed_account_is_left_for_another_and_nothing_is_lost() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let run = ["bench", "--rate", "40", "--disturb", "down", "--disturb-s", "8"];
+    let files = ["--json", "report.json", "--html", "report.html"];
+    let (ok, said, error) = output(folder.path(), &[&run[..], &files[..]].concat()).await;
+    assert!(ok, "{said}{error}");
+    assert!(said.contains("0 lost, 0 doubled, 0 stuck"), "{said}");
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(report["disturbed_account"], "twilio", "it takes the most: {report}");
+    let down = &report["disturbances"][0];
+    assert_eq!(down["mode"], "down");
+    assert_eq!((down["from_s"].as_f64(), down["to_s"].as_f64()), (Some(15.0), Some(23.0)));
+    assert!(down["switch_ms"].as_f64().is_some_and(|ms| ms < 5_000.0), "{down}");
+    let shares = down["delivered_share"].as_array().expect("a list");
+    let others = shares.iter().filter(|second| second["by_account"]["twilio-2"].is_number());
+    assert!(others.count() >= 3, "{down}");
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
+    assert!(page.contains("Share that each account delivered"), "{page}");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}

@@ -89,6 +89,7 @@ pub(crate) async fn claim_in(database: &TestDatabase, id: &str) {
     let command = MessageCommand::StartAttempt(StartAttempt {
         provider: "twilio".to_owned(),
         account: ACCOUNT.to_owned(),
+        choice: None,
         token: SystemEnvironment.new_id(),
         call_before: now,
         lease_until: now,

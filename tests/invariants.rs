@@ -9,7 +9,7 @@ use hatch_domain::{KINDS, event_types};
 use crate::architecture::{packages, root};
 
 /// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
-const OF_NOBODY: [&str; 14] = [
+const OF_NOBODY: [&str; 17] = [
     // Its client is a key, which has a tenant, or an address, which has none.
     "access.rate_limits",
     // Its key is of an address or an email, which may be nobody's.

@@ -77,6 +77,7 @@ mod own_simulator;
 mod pages;
 mod people;
 mod plans;
+mod pools;
 mod private;
 mod process;
 mod provider_names;

@@ -175,6 +175,7 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         format!("messages/{id}/attempts"),
         "webhook-log".to_owned(),
         "accounts".to_owned(),
+        "pools".to_owned(),
         "api-keys".to_owned(),
         "members".to_owned(),
         "providers".to_owned(),

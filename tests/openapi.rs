@@ -232,6 +232,13 @@ async fn who_there_is(hatch: &Hatch) {
     ] {
         answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
+    let pool = json!({"name": "kept", "channel": "mms", "senders": ["+12015550100", "73822"]});
+    let made = hatch.post("/api/v1/pools", &pool).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let after = format!("?after={}&wait=30", made.header("hatch-position"));
+    for (at, path) in [("pools", "pools"), ("pools/{name}", "pools/kept")] {
+        answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
+    }
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(hatch, "/api/v1/consent", consent).await;
     for path in ["/api/v1/session", "/api/v1/sessions"] {

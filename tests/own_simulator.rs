@@ -26,7 +26,7 @@ async fn simulator(
     let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut url = String::new();
-    let mut exports = Vec::new();
+    let mut exports: Vec<(String, String)> = Vec::new();
     let reading = async {
         // It says them in one go.
         let is_said =

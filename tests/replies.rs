@@ -162,7 +162,7 @@ async fn an_answer_that_cannot_be_is_told_why() {
         (json!({"body": "Hello", "topic": "invoice"}), "/topic"),
         (json!({"body": "Hello", "subject": "Hi"}), "/subject"),
         (json!({"body": "Hello", "channel": "email"}), "/channel"),
-        (json!({"body": "Hello", "from": "somebody"}), "/from"),
+        (json!({"body": "Hello", "from": "some_body"}), "/from"),
         (json!({"body": "x".repeat(1_601)}), "/body"),
     ] {
         let answer = reply(&hatch, &conversation, &request).await;

@@ -35,6 +35,7 @@ pub(super) struct Things {
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
     pub(super) routes: Vec<String>,
+    pub(super) pools: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) members: Vec<String>,
     pub(super) sessions: Vec<String>,
@@ -106,7 +107,11 @@ impl Two {
         let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
         let route = hatch.post("/api/v1/routes", &route).await;
         assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
+        let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
+        let pool = hatch.post("/api/v1/pools", &pool).await;
+        assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
         let mut things = Things {
+            pools: vec![pool.text("name").to_owned()],
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
             accounts: vec![account.text("name").to_owned()],
             routes: vec![route.text("id").to_owned()],
@@ -150,7 +155,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 11] {
+    fn by_name(&self) -> [(&'static str, &[String]); 13] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -159,6 +164,7 @@ impl Things {
             ("keys", &self.keys),
             ("accounts", &self.accounts),
             ("routes", &self.routes),
+            ("pools", &self.pools),
             ("positions", &self.positions),
             ("members", &self.members),
             ("sessions", &self.sessions),

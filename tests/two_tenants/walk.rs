@@ -99,6 +99,7 @@ impl Walk<'_> {
             "/api/v1/requests/" => &self.things.requests,
             "/api/v1/accounts/" => &self.things.accounts,
             "/api/v1/routes/" => &self.things.routes,
+            "/api/v1/pools/" => &self.things.pools,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
             "/api/v1/sessions/" => &self.things.sessions,
@@ -251,9 +252,17 @@ impl Walk<'_> {
                 "/api/v1/api-keys/{id}"
                 | "/api/v1/accounts/{name}"
                 | "/api/v1/routes/{id}"
+                | "/api/v1/pools/{name}"
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
+            ("PATCH", "/api/v1/pools/{name}") => {
+                (Some(json!({"senders": ["73822"]})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/pools") => {
+                let pool = json!({"name": "of-the-second", "channel": "mms", "senders": ["73822"]});
+                (Some(pool), Expected::Own)
+            }
             ("POST", "/api/v1/messages/{id}/resolve") => {
                 (Some(json!({"as": "sent", "reason": "seen there"})), Expected::Nothing)
             }

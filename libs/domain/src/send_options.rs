@@ -98,7 +98,6 @@ pub struct AccountChoice {
 #[cfg(test)]
 mod tests {
     use super::OnDoubt as P;
-    use super::*;
 
     #[test]
     fn a_message_decides_before_its_account_and_nobody_is_asked_who_cannot_be() {

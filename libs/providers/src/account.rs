@@ -237,8 +237,19 @@ impl Account {
     /// Whether the message may be sent by this account.
     #[must_use]
     pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        self.terms().take(wanted)
+    }
+
+    /// What decides whether it takes a message.
+    fn terms(&self) -> Terms<'_> {
         let Self { provider, traffic, tenants, channels, senders, .. } = self;
-        Terms { provider, traffic: *traffic, tenants, channels, senders }.take(wanted)
+        Terms { provider, traffic: *traffic, tenants, channels, senders }
+    }
+
+    /// Whether its provider sends by the channel from a sender of this kind.
+    #[must_use]
+    pub fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
+        self.terms().can_send_from(channel, from)
     }
 
     /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.

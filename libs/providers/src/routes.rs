@@ -3,9 +3,7 @@
 use hatch_domain::Priority;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
-use hatch_domain::carrier::Shift;
-use hatch_routing::balance::Shifts;
-use hatch_routing::{AccountState, Asked, Availability, Plan, RouteTable, likeliest, plan};
+use hatch_routing::{AccountState, Asked, Availability, Plan, Route, RouteTable, likeliest, plan};
 use tokio::sync::watch;
 
 use crate::account::{Account, Wanted};
@@ -73,26 +71,6 @@ pub struct RouteQuestion<'a> {
     pub seed: Option<u64>,
 }
 
-impl RouteQuestion<'_> {
-    /// How the accounts share such messages that decide about this one, where not as their route says.
-    #[must_use]
-    pub fn shift<'s>(&self, table: &RouteTable, shifts: &'s Shifts) -> Option<&'s Shift> {
-        if shifts.is_empty() || self.account.is_some() {
-            return None;
-        }
-        let asked = Asked {
-            tenant: self.wanted.tenant,
-            channel: self.wanted.channel,
-            from: self.wanted.from,
-            to: self.to,
-            priority: self.priority,
-            account: None,
-            seed: 0,
-        };
-        shifts.for_message(table.first_that_fits(&asked)?, &asked)
-    }
-}
-
 /// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live account,
 /// whatever a route says.
 #[must_use]
@@ -114,6 +92,8 @@ pub fn route<A: AsRef<Account>>(
 }
 
 /// As [`route`], among accounts that are known to take the message.
+///
+/// A route none of whose accounts takes tests says nothing of them: they go by the accounts that do, as if no route fitted.
 #[must_use]
 pub fn route_among(
     question: &RouteQuestion<'_>,
@@ -122,11 +102,21 @@ pub fn route_among(
 ) -> Plan {
     let RouteQuestion { wanted, to, priority, account, tried, seed } = *question;
     let (tenant, channel, from) = (wanted.tenant, wanted.channel, wanted.from);
+    let asked = |seed| Asked { tenant, channel, from, to, priority, account, seed };
+    let is_for_none =
+        |route: &Route| !route.names().any(|name| states.iter().any(|state| state.name == name));
+    let no_routes;
+    let table = if wanted.is_test && table.first_that_fits(&asked(0)).is_some_and(is_for_none) {
+        no_routes = RouteTable::default();
+        &no_routes
+    } else {
+        table
+    };
     let (plan, seed): (Planner, u64) = match seed {
         Some(seed) => (plan, seed),
         None => (likeliest, 0),
     };
-    plan(table, &Asked { tenant, channel, from, to, priority, account, seed }, tried, states)
+    plan(table, &asked(seed), tried, states)
 }
 
 /// As a plan is made.

@@ -192,6 +192,15 @@ impl Problem {
         Self::of(&catalogue::NO_ACCOUNT, detail)
     }
 
+    /// A route decides about such messages, and none of its accounts carries this one.
+    pub(crate) fn no_account_of_route(channel: Channel) -> Self {
+        let detail = format!(
+            "a route decides about this {}, and no account that it names carries it: nothing was recorded",
+            channel.as_str()
+        );
+        Self::of(&catalogue::NO_ACCOUNT, detail)
+    }
+
     /// The account that the request names is none of the tenant's, or does not carry the message.
     pub(crate) fn account_unfit(name: &AccountName, channel: Channel) -> Self {
         let detail = format!(

@@ -36,7 +36,7 @@ use hatch_eventstore::{
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
 use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Routes, Tenants,
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Pools, Routes, Tenants,
 };
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
@@ -47,7 +47,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::commands::{Commands, Conversations};
+use crate::commands::{Commands, Conversations, PoolSenders};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
 use crate::planning::{Planning, route_table};
@@ -85,6 +85,8 @@ pub(crate) struct Api {
     store: Store,
     directory: Directory,
     accounts: Accounts,
+    /// The pools of senders that there are: a test sets them.
+    pub(crate) pools: Pools,
     routes: Routes,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
@@ -178,6 +180,8 @@ impl Api {
             "http://localhost".to_owned(),
         );
         let accounts = vault.accounts.clone();
+        let pools = Pools::default();
+        let senders = PoolSenders::new(pools.clone(), directory.clone());
         let routes = Routes::default();
         let planning = Planning {
             accounts: accounts.clone(),
@@ -186,10 +190,10 @@ impl Api {
             log: queries.log.clone(),
             is_balanced: true,
         };
-        let commands = commands(store.clone(), &queries, (planning, vault));
+        let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
-        Self { app, clock, store, directory, accounts, routes, _running, database }
+        Self { app, clock, store, directory, accounts, pools, routes, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -467,7 +471,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, (planning, vault): (Planning, Vault)) -> Commands {
+fn commands(
+    store: Store,
+    queries: &Queries,
+    (planning, vault): (Planning, Vault),
+    senders: PoolSenders,
+) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
@@ -479,6 +488,7 @@ fn commands(store: Store, queries: &Queries, (planning, vault): (Planning, Vault
             read_position: queries.read_position.clone(),
             waiting: Arc::clone(&queries.waiting),
         },
+        senders,
         default_sms_sender: Address::phone(SENDER).ok(),
         default_email_sender: Address::email(MAILBOX).ok().map(Mailbox::from),
         default_subject: "(no subject)".to_owned(),

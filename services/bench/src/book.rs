@@ -61,6 +61,8 @@ pub(crate) struct Entries {
     pub(crate) accept: Histogram<u64>,
     /// From when a request was due until its message was shown as delivered, in microseconds.
     pub(crate) end_to_end: Histogram<u64>,
+    /// Messages that were shown as delivered, with when, since the start; only where somebody asked for them.
+    pub(crate) delivered: Vec<(Uuid, Duration)>,
     /// The course of the run.
     pub(crate) samples: Vec<Sample>,
     pub(crate) now: Sample,
@@ -88,6 +90,7 @@ impl Book {
             failures: BTreeMap::new(),
             accept: histogram(),
             end_to_end: histogram(),
+            delivered: Vec::new(),
             samples: Vec::new(),
             now: Sample::default(),
             pending: HashMap::new(),
@@ -115,7 +118,7 @@ impl Book {
                 entries.accepted.push((n, id));
                 record(&mut entries.accept, self.latency(n, at));
                 match entries.early.remove(&id) {
-                    Some(settled) => self.settle(&mut entries, n, settled),
+                    Some(settled) => self.settle(&mut entries, (n, id), settled),
                     None => drop(entries.pending.insert(id, n)),
                 }
             }
@@ -131,16 +134,20 @@ impl Book {
     pub(crate) fn settled(&self, id: Uuid, settled: Settled) {
         let mut entries = self.lock();
         if let Some(n) = entries.pending.remove(&id) {
-            self.settle(&mut entries, n, settled);
+            self.settle(&mut entries, (n, id), settled);
         } else if (entries.early.len() as u64) < self.plan.requests() {
             entries.early.entry(id).or_insert(settled);
         }
     }
 
-    fn settle(&self, entries: &mut Entries, n: u64, Settled { at, delivered }: Settled) {
+    fn settle(&self, entries: &mut Entries, (n, id): (u64, Uuid), settled: Settled) {
+        let Settled { at, delivered } = settled;
         entries.now.settled += 1;
         if delivered {
             entries.now.completed += 1;
+            if self.plan.keeps_delivered {
+                entries.delivered.push((id, at.saturating_duration_since(self.start)));
+            }
             record(&mut entries.end_to_end, self.latency(n, at));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use hatch::progress;
 use hatch_domain::ids::TenantId;
@@ -40,12 +41,45 @@ pub(crate) struct Gathering<'a> {
     /// The log's head before the first request.
     before: Position,
     traces: HashMap<Uuid, Trace>,
+    /// What the simulator took, where that is wanted.
+    sends: Option<Vec<Taken>>,
+}
+
+/// What was gathered.
+pub(crate) struct Evidence {
+    pub(crate) traces: HashMap<Uuid, Trace>,
+    /// What the simulator took of the load, in its order; nothing where nobody asked for it.
+    pub(crate) sends: Vec<Taken>,
+}
+
+/// A message that the simulator took.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Taken {
+    /// Hatch's id of it.
+    #[serde(rename = "hatch_message_id")]
+    pub(crate) id: Uuid,
+    /// What the provider calls the account.
+    pub(crate) account: String,
+    pub(crate) to: String,
+    pub(crate) accepted_at: DateTime<Utc>,
+}
+
+impl Taken {
+    /// Whether it went to a mailbox.
+    pub(crate) fn is_mail(&self) -> bool {
+        self.to.contains('@')
+    }
 }
 
 impl<'a> Gathering<'a> {
     /// Of the messages of `load`, which are all after `before` in the log.
     pub(crate) fn new(load: &'a Load, before: Position) -> Self {
-        Self { load, at: before, before, traces: HashMap::new() }
+        Self { load, at: before, before, traces: HashMap::new(), sends: None }
+    }
+
+    /// Keeps, too, by which account the simulator took each message, and when.
+    pub(crate) fn with_sends(self, are_wanted: bool) -> Self {
+        Self { sends: are_wanted.then(Vec::new), ..self }
     }
 
     /// Reads the log and the read model until no message is open there, or they stay open for `wait`;
@@ -61,7 +95,7 @@ impl<'a> Gathering<'a> {
         pool: &Connections,
         simulator: &str,
         wait: Duration,
-    ) -> anyhow::Result<HashMap<Uuid, Trace>> {
+    ) -> anyhow::Result<Evidence> {
         let log = Log::new(pool.clone());
         let (mut open, mut since) = (usize::MAX, Instant::now());
         loop {
@@ -77,8 +111,8 @@ impl<'a> Gathering<'a> {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        self.read_record(simulator).await.context("failed to read the simulator's record")?;
-        Ok(self.traces)
+        each_line(simulator, |line| self.take_line(line)).await?;
+        Ok(Evidence { traces: self.traces, sends: self.sends.unwrap_or_default() })
     }
 
     /// How many messages are not settled, by the read model.
@@ -145,39 +179,56 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    async fn read_record(&mut self, simulator: &str) -> anyhow::Result<()> {
-        let answer = hatch::http_client(RECORD_MAX)?;
-        let answer = answer.get(format!("{simulator}/_sim/messages")).send().await?;
-        let mut pieces = answer.error_for_status()?.bytes_stream();
-        let mut rest = Vec::new();
-        while let Some(piece) = pieces.try_next().await? {
-            rest.extend_from_slice(&piece);
-            let Some(whole) = rest.iter().rposition(|byte| *byte == b'\n') else {
-                ensure!(rest.len() <= LINE_BYTES_MAX, "a line of it does not end");
-                continue;
-            };
-            for line in rest[..whole].split(|byte| *byte == b'\n') {
-                self.take_line(line)?;
-            }
-            rest.drain(..=whole);
-        }
-        ensure!(rest.is_empty(), "it breaks off");
-        Ok(())
-    }
-
-    fn take_line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+    fn take_line(&mut self, text: &[u8]) -> anyhow::Result<()> {
         #[derive(Deserialize)]
         struct Line {
             hatch_message_id: Option<Uuid>,
         }
-        let line: Line = serde_json::from_slice(line)?;
+        let line: Line = serde_json::from_slice(text)?;
         if let Some(id) = line.hatch_message_id
             && let Some(trace) = self.traces.get_mut(&id)
         {
             trace.taken += 1;
+            if let Some(sends) = &mut self.sends {
+                sends.push(serde_json::from_slice(text)?);
+            }
         }
         Ok(())
     }
+}
+
+/// Hands each line of the simulator's record to `take`.
+///
+/// # Errors
+/// The simulator does not answer, the record is none, or `take` does not take a line.
+pub(crate) async fn each_line(
+    simulator: &str,
+    take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    read_record(simulator, take).await.context("failed to read the simulator's record")
+}
+
+async fn read_record(
+    simulator: &str,
+    mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let answer = hatch::http_client(RECORD_MAX)?;
+    let answer = answer.get(format!("{simulator}/_sim/messages")).send().await?;
+    let mut pieces = answer.error_for_status()?.bytes_stream();
+    let mut rest = Vec::new();
+    while let Some(piece) = pieces.try_next().await? {
+        rest.extend_from_slice(&piece);
+        let Some(whole) = rest.iter().rposition(|byte| *byte == b'\n') else {
+            ensure!(rest.len() <= LINE_BYTES_MAX, "a line of it does not end");
+            continue;
+        };
+        for line in rest[..whole].split(|byte| *byte == b'\n') {
+            take(line)?;
+        }
+        rest.drain(..=whole);
+    }
+    ensure!(rest.is_empty(), "it breaks off");
+    Ok(())
 }
 
 /// Waits until the read model shows everything up to `position`.

@@ -6,7 +6,9 @@
 mod book;
 mod cpu;
 pub mod disk;
+mod disturb;
 mod evidence;
+mod fairness;
 pub mod flags;
 mod generator;
 mod html;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::book::{Book, Entries, Sample};
+use crate::disturb::{Disturbed, Disturber};
 use crate::evidence::Gathering;
 use crate::flags::Flags;
 use crate::generator::Generator;
@@ -82,6 +85,12 @@ pub(crate) struct Outcome {
 /// written.
 pub async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<ExitCode> {
     let files = Files::create(flags)?;
+    if flags.fairness {
+        let fairness = fairness::measured(&Target::find(settings, flags)?, flags).await?;
+        let is_fair = fairness.is_fair();
+        files.write_fairness(&fairness)?;
+        return Ok(if is_fair { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let outcome = measured(settings, flags).await?;
     files.write(&outcome)?;
     let sound = outcome.report.reconciliation.is_sound();
@@ -94,11 +103,16 @@ pub async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<ExitCode> 
 /// Hatch, its database or its simulator is not to be had, or a limit is exceeded. Messages that are
 /// lost, doubled or stuck are no error here: the report says so.
 async fn measured(settings: Settings, flags: &Flags) -> anyhow::Result<Outcome> {
+    let periods = disturb::periods(&flags.disturb, Duration::from_secs(flags.disturb_s.into()));
     let plan = Plan {
         rate: flags.rate,
-        duration: Duration::from_secs(flags.duration.into()),
+        duration: match periods.as_slice() {
+            [] => Duration::from_secs(flags.duration.into()),
+            periods => disturb::duration(periods),
+        },
         clients: flags.clients,
         goal: if flags.accept_only { Goal::Accepted } else { Goal::Delivered },
+        keeps_delivered: !periods.is_empty(),
     };
     ensure!(
         plan.requests() <= REQUESTS_MAX,
@@ -109,7 +123,12 @@ async fn measured(settings: Settings, flags: &Flags) -> anyhow::Result<Outcome> 
         overload::check(&plan, 0)?;
     }
     let bench = Bench::new(Target::find(settings, flags)?, flags)?;
-    bench.run(plan, flags).await
+    if periods.is_empty() {
+        return bench.run(plan, flags).await;
+    }
+    let asked = flags.disturb_account.clone();
+    let disturber = Disturber::new(&bench.target.simulator, periods, asked).await?;
+    bench.run_disturbed(plan, &disturber).await
 }
 
 /// What all runs of a call have in common.
@@ -154,10 +173,37 @@ impl Bench {
             }
         };
         let gathering = Gathering::new(&self.load, before);
-        let traces = gathering.gather(&self.pool, simulator, SILENCE_MAX).await?;
-        let reconciliation = Reconciliation::of(&accepted, &traces);
+        let evidence = gathering.gather(&self.pool, simulator, SILENCE_MAX).await?;
+        let reconciliation = Reconciliation::of(&accepted, &evidence.traces);
         let mut report = Report::new(&measured, reconciliation, max_rate, fdatasync);
         report.overload = curve;
+        Ok(Outcome { measured, report })
+    }
+
+    /// One run at one rate, in which `disturber` disturbs an account.
+    async fn run_disturbed(self, plan: Plan, disturber: &Disturber) -> anyhow::Result<Outcome> {
+        let Target { url, simulator, .. } = &self.target;
+        self.check().await?;
+        let before = Log::new(self.pool.clone()).head().await.context("failed to read the log")?;
+        let disk = self.target.disk();
+        let fdatasync =
+            tokio::task::spawn_blocking(move || crate::disk::fdatasync(&disk)).await??;
+        line(format!("{} to {url}, with disturbances", describe(&plan)))?;
+        let mut accepted = Vec::new();
+        let beside = async |book: Arc<Book>| {
+            let name = disturber.run(&book).await?;
+            anyhow::Ok((name, disturb::wall(book.start())))
+        };
+        let measured = self.measure_beside(plan, 0, &mut accepted, beside).await;
+        // Whatever became of the run, nothing of it is left.
+        disturber.calm().await?;
+        let (measured, (name, start)) = measured?;
+        let gathering = Gathering::new(&self.load, before).with_sends(true);
+        let evidence = gathering.gather(&self.pool, simulator, SILENCE_MAX).await?;
+        let reconciliation = Reconciliation::of(&accepted, &evidence.traces);
+        let mut report = Report::new(&measured, reconciliation, None, fdatasync);
+        let disturbed: Disturbed = disturber.figures(&measured, &evidence, name, start);
+        report.disturbed = Some(disturbed);
         Ok(Outcome { measured, report })
     }
 
@@ -243,6 +289,19 @@ impl Bench {
         first: u64,
         accepted: &mut Vec<(u64, Uuid)>,
     ) -> anyhow::Result<Measured> {
+        let nothing = async |_: Arc<Book>| anyhow::Ok(());
+        let (measured, ()) = self.measure_beside(plan, first, accepted, nothing).await?;
+        Ok(measured)
+    }
+
+    /// The same, with what `beside` comes to, which is done at the same time.
+    async fn measure_beside<T>(
+        &self,
+        plan: Plan,
+        first: u64,
+        accepted: &mut Vec<(u64, Uuid)>,
+        beside: impl AsyncFnOnce(Arc<Book>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(Measured, T)> {
         let observer = Observer::open(&self.pool).await?;
         let before = self.target.usage();
         let book = Arc::new(Book::new(plan, Instant::now() + LEAD));
@@ -254,11 +313,12 @@ impl Bench {
             Ok(())
         };
         let observed = observer.follow(Arc::clone(&book), stop.clone());
-        tokio::try_join!(work, observed, watch(&book, &stop))?;
+        let beside = beside(Arc::clone(&book));
+        let ((), (), (), done) = tokio::try_join!(work, observed, watch(&book, &stop), beside)?;
         let measured = Measured::new(&book, self.target.usage().since(&before));
         let numbered = measured.entries.accepted.iter().map(|(n, id)| (first + n, *id));
         accepted.extend(numbered);
-        Ok(measured)
+        Ok((measured, done))
     }
 }
 

@@ -53,12 +53,32 @@ impl Load {
         (u32::from_str_radix(run, 16) == Ok(self.run)).then(|| n.parse().ok()).flatten()
     }
 
+    /// Whether request `n` is a mail.
+    pub(crate) fn is_mail(n: u64) -> bool {
+        n % MAIL_EVERY == MAIL_EVERY - 1
+    }
+
+    /// The share of all requests that are mails, or that are not.
+    pub(crate) fn share(is_mail: bool) -> f64 {
+        let mails = 1.0 / MAIL_EVERY as f64;
+        if is_mail { mails } else { 1.0 - mails }
+    }
+
+    /// The body of request `n` as an SMS of this priority, as JSON.
+    pub(crate) fn probe(&self, n: u64, priority: &str) -> String {
+        let (chance, key) = (mixed(self.seed ^ mixed(n)), self.key(n));
+        let last_digits = LAST_DIGITS_MIN + chance % PHONES;
+        format!(
+            r#"{{"channel":"sms","from":"{PHONE_SENDER}","to":"+1804555{last_digits}","body":"{key} a word","priority":"{priority}"}}"#
+        )
+    }
+
     /// The body of request `n`, as JSON.
     pub(crate) fn body(&self, n: u64) -> String {
         let chance = mixed(self.seed ^ mixed(n));
         let mut body = String::with_capacity(512);
         // Writing to a String does not fail, and nothing in it needs JSON's escapes.
-        let _ = if n % MAIL_EVERY == MAIL_EVERY - 1 {
+        let _ = if Self::is_mail(n) {
             let mailbox = chance % MAILBOXES;
             write!(
                 body,

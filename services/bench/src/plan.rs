@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u16,
     /// What counts as done.
     pub(crate) goal: Goal,
+    /// Whether the book keeps when each message was delivered.
+    pub(crate) keeps_delivered: bool,
 }
 
 /// What counts as done.
@@ -50,7 +52,7 @@ impl Plan {
     /// A plan of `rate` requests a second for `seconds`.
     pub(crate) fn of(rate: u32, seconds: u64) -> Self {
         let duration = Duration::from_secs(seconds);
-        Self { rate, duration, clients: 8, goal: Goal::Delivered }
+        Self { rate, duration, clients: 8, goal: Goal::Delivered, keeps_delivered: false }
     }
 }
 

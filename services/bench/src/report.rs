@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::Measured;
+use crate::disturb::Disturbed;
 use crate::overload::Curve;
 use crate::plan::Goal;
 use crate::reconcile::Reconciliation;
@@ -41,6 +42,9 @@ pub(crate) struct Report {
     /// The steps of `--overload`, of which the other figures are those at twice the ceiling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) overload: Option<Curve>,
+    /// What `--disturb` came to.
+    #[serde(flatten)]
+    pub(crate) disturbed: Option<Disturbed>,
 }
 
 /// Percentiles in milliseconds.
@@ -55,7 +59,7 @@ pub(crate) struct Latencies {
 
 impl Latencies {
     /// Of a histogram in microseconds; `None` when it is empty.
-    fn of(histogram: &Histogram<u64>) -> Option<Self> {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let ms = |quantile| milliseconds(histogram.value_at_quantile(quantile));
         (!histogram.is_empty()).then(|| Self {
             p50: ms(0.5),
@@ -102,6 +106,7 @@ impl Report {
             max_rate_per_s: max_rate.map(f64::from),
             fdatasync_us: rounded(fdatasync.as_secs_f64() * 1e6),
             overload: None,
+            disturbed: None,
         }
     }
 
@@ -152,6 +157,9 @@ impl Report {
             out,
             "reconciled    {lost} lost, {doubled} doubled, {stuck} stuck, {in_doubt} in doubt"
         )?;
+        if let Some(disturbed) = &self.disturbed {
+            write!(out, "\n{}", disturbed.table())?;
+        }
         match &self.overload {
             Some(curve) => write!(out, "\n{}", curve.table()),
             None => Ok(()),

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use hatch::output::line;
 
+use crate::fairness::Fairness;
 use crate::flags::Flags;
 use crate::{Outcome, html};
 
@@ -43,6 +44,19 @@ impl Files {
         if let Some(mut file) = self.page {
             file.write_all(html::page(outcome).as_bytes())
                 .context("failed to write the page (--html)")?;
+        }
+        Ok(())
+    }
+
+    /// The same of `--fairness`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_fairness(self, fairness: &Fairness) -> anyhow::Result<()> {
+        line(fairness.table())?;
+        if let Some(mut file) = self.json {
+            writeln!(file, "{}", serde_json::to_string_pretty(fairness)?)
+                .context("failed to write the figures (--json)")?;
         }
         Ok(())
     }

@@ -130,16 +130,17 @@ fn announce(listen: SocketAddr, options: &Options) -> anyhow::Result<()> {
     let own = |provider: &str| options.accounts.iter().find(|own| own.provider == provider);
     let usual: Vec<_> = hatch_simulator::Account::usual();
     let usual: Vec<_> = usual.iter().filter(|account| own(&account.provider).is_none()).collect();
-    let mut first = BTreeMap::new();
+    let mut first: BTreeMap<&String, &String> = BTreeMap::new();
     let own = options.accounts.iter().map(|account| (&account.provider, &account.name));
     for (provider, name) in own.chain(usual.iter().map(|one| (&one.provider, &one.name))) {
-        if first.get(provider).is_none() {
-            first.insert(provider, name);
-        } else {
+        if first.contains_key(provider) {
             said += &format!("    # it knows the account {name}, too\n");
+        } else {
+            first.insert(provider, name);
         }
     }
-    let is_first = |provider: &String, name: &String| first.get(provider) == Some(&name);
+    let is_first =
+        |provider: &String, name: &String| first.get(provider).is_some_and(|first| *first == name);
     for account in options.accounts.iter().filter(|one| is_first(&one.provider, &one.name)) {
         let settings = account.settings.as_object().cloned().unwrap_or_default();
         said += &exports(

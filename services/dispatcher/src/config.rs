@@ -28,10 +28,10 @@ pub struct Config {
     pub account_backoff: (Duration, Duration),
     /// When nothing is given to an account for a while.
     pub breaker: BreakerRules,
-    /// How messages are balanced among the accounts that share them.
-    pub balance: BalanceSettings,
     /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
     pub tenant_per_day: Option<u64>,
+    /// How messages are balanced among the accounts that share them.
+    pub balance: BalanceSettings,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -105,8 +105,8 @@ mod tests {
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
-            balance: BalanceSettings::default(),
             tenant_per_day: None,
+            balance: BalanceSettings::default(),
             timers_lag: Duration::from_secs(5),
             attempts_kept: Duration::from_secs(86_400),
             waits: Waits {

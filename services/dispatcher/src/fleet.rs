@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use hatch_domain::carrier;
 use hatch_domain::carrier::command::{CarrierCommand, CarrierRejection};
 use hatch_domain::carrier::event::{BreakerClosed, BreakerOpened};
 use hatch_domain::carrier::{Carrier, carrier_id};

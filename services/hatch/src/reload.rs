@@ -10,7 +10,7 @@ use crate::roles::{self, Process};
 use crate::settings::Settings;
 
 /// Sections, and single keys, that take effect when they are read again. So do those of providers.
-const AT_ONCE: [&str; 5] = ["accounts", "routes", "rate_limit", "jwt", "log.filter"];
+const AT_ONCE: [&str; 6] = ["accounts", "routes", "pools", "rate_limit", "jwt", "log.filter"];
 
 /// Keys in these that do not.
 const LATER: [&str; 2] = ["rate_limit.enabled", "rate_limit.window_s"];
@@ -109,7 +109,7 @@ pub(crate) async fn follow(process: Arc<Process>) {
     let _: Option<()> = shutdown.run_until_cancelled(following).await;
 }
 
-/// The accounts and routes of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the same settings.
+/// The accounts, routes and pools of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the same settings.
 fn apply(process: &Process, settings: &Settings) {
     match settings.rate_limit.rules() {
         Ok(rules) => {
@@ -146,6 +146,7 @@ mod tests {
             ("listen", 1),
             ("accounts.a.auth_token", 1),
             ("routes", 1),
+            ("pools", 1),
             ("rate_limit.requests", 1),
             ("rate_limit.window_s", 1),
             ("log.filter", 1),
@@ -156,6 +157,7 @@ mod tests {
             ("listen", 2),
             ("accounts.b.auth_token", 1),
             ("routes", 2),
+            ("pools", 2),
             ("rate_limit.requests", 2),
             ("rate_limit.window_s", 2),
             ("log.filter", 2),

@@ -8,6 +8,7 @@ mod dispatcher;
 mod door;
 mod joining;
 mod listener;
+mod pool_table;
 mod process;
 mod projector;
 mod query;

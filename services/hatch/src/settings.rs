@@ -21,6 +21,7 @@ mod environment;
 mod listener;
 mod load;
 mod master_key;
+mod pools;
 mod rate_limits;
 #[cfg(test)]
 mod reference;
@@ -34,6 +35,7 @@ mod trail;
 pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
+pub use pools::{PoolSenderSettings, PoolSettings};
 pub use rate_limits::RateLimitSettings;
 pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
@@ -113,6 +115,8 @@ pub struct Settings {
     /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
     /// JSON.
     pub routes: Vec<RouteSettings>,
+    /// Pools of senders: 1,000 at most, each a table `[[pools]]`. As a variable it is a list in JSON.
+    pub pools: Vec<PoolSettings>,
     /// Where the simulator of `up` is, beside which this process runs.
     #[serde(skip)]
     #[schemars(skip)]
@@ -426,6 +430,7 @@ impl Default for Settings {
             default_email_sender: None,
             accounts: AccountsByName::new(),
             routes: Vec::new(),
+            pools: Vec::new(),
             simulator_url: None,
             set_keys: BTreeMap::new(),
             generic: None,

@@ -94,7 +94,8 @@ impl std::fmt::Debug for Account {
 }
 
 impl Account {
-    /// An account whose webhooks are posted to the path of the provider's only one. Settings that are no object are none.
+    /// An account whose webhooks are posted to the path of the provider's only one. Settings that are no object are
+    /// none.
     pub fn new(provider: impl Into<String>, name: impl Into<String>, settings: Value) -> Self {
         let settings = match settings {
             Value::Object(settings) => settings,

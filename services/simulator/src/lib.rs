@@ -51,8 +51,8 @@ pub use server::{run, run_by};
 
 use std::path::{Path, PathBuf};
 
-/// Makes the key files of every provider in `folder`, where they are missing: hatch may be given some of them before the
-/// simulator starts.
+/// Makes the key files of every provider in `folder`, where they are missing: hatch may be given some of them before
+/// the simulator starts.
 ///
 /// # Errors
 /// [`Error::KeyFile`] or [`Error::Key`] when a file cannot be had or is none.
@@ -81,8 +81,8 @@ impl KnownSetting {
     }
 }
 
-/// The settings of hatch's for an account at `provider` that matter to the simulator; none of a provider that it does not
-/// know.
+/// The settings of hatch's for an account at `provider` that matter to the simulator; none of a provider that it does
+/// not know.
 #[must_use]
 pub fn known_settings(provider: &str) -> &'static [KnownSetting] {
     registry::kind(provider).map(|kind| kind.settings()).unwrap_or_default()

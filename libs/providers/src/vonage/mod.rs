@@ -7,6 +7,7 @@
 mod adapter;
 mod codes;
 mod inbound;
+mod posted;
 mod provider;
 mod settings;
 mod signature;

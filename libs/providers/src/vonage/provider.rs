@@ -1,20 +1,29 @@
 //! Vonage as a provider of accounts.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::SenderKind;
-use serde_json::Value;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::{PROVIDER, Settings, VonageAdapter, VonageWebhook};
-use crate::Error;
+use super::{PROVIDER, Settings, VonageAdapter, VonageWebhook, posted};
 use crate::account::{Account, Common, Context, Hook, webhook_path};
-use crate::registry::{self, Provider, schema_of};
+use crate::registry::{self, Provider, of_development, schema_of};
+use crate::{Error, Posted};
 
 const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Settings>);
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = schema_of::<Settings>();
+    if let Some(required) = schema["required"].as_array_mut() {
+        // The installation's own, where it is not set.
+        required.retain(|key| key != "public_url");
+    }
+    schema
+});
 
 /// Vonage.
 #[derive(Debug)]
@@ -53,6 +62,25 @@ impl Provider for Vonage {
         context: &Context,
     ) -> Result<Account, Error> {
         account(name, common, Settings::read(settings, context)?, context)
+    }
+
+    fn receipts_by_message(&self) -> bool {
+        true
+    }
+
+    fn development(&self, simulator: &Url, files: &Path) -> Vec<(AccountName, Value)> {
+        let set = json!({
+            "api_key": "dev-vonage",
+            "application_id": "00000000-0000-4000-8000-000000000001",
+            "private_key_file": files.join("vonage.private.pem"),
+            "signature_secret": "dev-vonage-signature-secret",
+            "base_url": simulator.as_str().trim_end_matches('/'),
+        });
+        of_development([(PROVIDER, set)])
+    }
+
+    fn posted(&self) -> Vec<Posted> {
+        posted::posted()
     }
 }
 

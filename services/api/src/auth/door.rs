@@ -11,7 +11,7 @@ use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Session, Sess
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
-use hatch_domain::ids::{AccountId, RouteId, TenantId};
+use hatch_domain::ids::{AccountId, PoolId, RouteId, TenantId};
 use hatch_domain::scope::Scope;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
@@ -46,6 +46,12 @@ const ACCOUNTS_MAX: usize = 100;
 
 /// Names of accounts of a tenant at most, with those of accounts that were removed.
 const ACCOUNT_NAMES_MAX: usize = 1_000;
+
+/// Pools of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
+const POOLS_MAX: usize = 100;
+
+/// Names of pools of a tenant at most, with those of pools that were removed.
+const POOL_NAMES_MAX: usize = 1_000;
 
 /// Routes of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
 const ROUTES_MAX: usize = 1_000;
@@ -253,6 +259,12 @@ impl Door {
         room_for_an_account(self.directory.accounts_of(tenant), is_new)
     }
 
+    /// Refuses another pool to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_a_pool(&self, tenant: TenantId, id: PoolId) -> Result<(), Problem> {
+        let (counts, is_known) = self.directory.pools_of(tenant, id);
+        room_for_a_pool(counts, !is_known)
+    }
+
     /// Refuses another route to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_route(&self, tenant: TenantId) -> Result<(), Problem> {
         room_for_a_route(self.directory.routes_of(tenant))
@@ -383,6 +395,21 @@ fn room_for_a_route([there, all]: [usize; 2]) -> Result<(), Problem> {
             "{all} routes were made, of {ROUTES_MADE_MAX} at most with those that were removed: change one"
         );
         return Err(Problem::too_many_routes(detail));
+    }
+    Ok(())
+}
+
+/// Those that are there, and all that were ever made: their names stay their tenant's.
+fn room_for_a_pool([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
+    if there >= POOLS_MAX {
+        let detail = format!("{there} pools, of {POOLS_MAX} at most: remove one");
+        return Err(Problem::too_many_pools(detail));
+    }
+    if is_new && all >= POOL_NAMES_MAX {
+        let detail = format!(
+            "{all} names of pools, of {POOL_NAMES_MAX} at most with those that were removed: take one of these"
+        );
+        return Err(Problem::too_many_pools(detail));
     }
     Ok(())
 }

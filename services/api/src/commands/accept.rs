@@ -13,7 +13,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::{Wanted, carriers_of};
+use hatch_providers::{RouteQuestion, Wanted, carriers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -107,9 +107,22 @@ impl Commands {
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
-        caller.may_send(send.channel, &send.from)?;
+        let wants_pool = self.wants_pool(&send);
+        if !wants_pool {
+            caller.may_send(send.channel, &send.from)?;
+        }
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
+        let send = if wants_pool {
+            // The pool may be another, and its choice, since the key was used first.
+            if let Some(first) = used_before(store, key).await? {
+                return replayed(store, caller, first).await;
+            }
+            self.with_sender(caller, send, caller.is_test()).await?
+        } else {
+            send
+        };
+        caller.may_send(send.channel, &send.from)?;
         let now = store.environment().now();
         self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
@@ -117,7 +130,9 @@ impl Commands {
         let mut joined = self.joined(tenant, &send).await?;
         // An answer to a test is one, whoever gives it: nobody has read the test.
         joined.is_test |= caller.is_test();
-        let carried = self.check_carried(tenant, &send, joined.is_test);
+        let carried = self
+            .check_kind(tenant, &send, joined.is_test)
+            .and_then(|()| self.check_carried(tenant, &send, joined.is_test));
         let send_at = match (carried, in_range) {
             (Ok(()), Ok(send_at)) => send_at,
             // There may have been an account, and it may have been in range, when the key was used first.
@@ -156,14 +171,23 @@ impl Commands {
         is_test: bool,
     ) -> Result<(), Problem> {
         let channel = send.channel;
-        let wanted = Wanted { tenant, channel, from: &send.from, is_test };
-        if let Some(name) = send.account.as_ref().filter(|_| channel.has_provider()) {
-            let current = self.accounts.current();
-            let takes = current.iter().any(|one| one.name == *name && one.takes(&wanted));
-            return takes.then_some(()).ok_or_else(|| Problem::account_unfit(name, channel));
-        }
-        if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
+        let Some(to) = send.to.first().filter(|_| channel.has_provider()) else { return Ok(()) };
+        let question = RouteQuestion {
+            wanted: Wanted { tenant, channel, from: &send.from, is_test },
+            to,
+            priority: send.priority,
+            account: send.account.as_ref(),
+            tried: &[],
+            seed: None,
+        };
+        if self.planning.is_carried(&question) {
             return Ok(());
+        }
+        if let Some(name) = &send.account {
+            return Err(Problem::account_unfit(name, channel));
+        }
+        if self.accounts.choose(&question.wanted).is_some() {
+            return Err(Problem::no_account_of_route(channel));
         }
         let is_carried = self.accounts.carried(tenant, is_test).contains(&channel);
         let from = is_carried.then_some(&send.from);
@@ -262,7 +286,11 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
+            options: SendOptions {
+                account: send.account,
+                on_doubt: send.on_doubt,
+                pool: send.pool_choice,
+            },
             at: now,
         }
     }

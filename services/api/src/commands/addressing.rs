@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::address::{Address, AddressKind, SenderKind};
 use hatch_domain::mailbox::{Mailbox, PersonRole};
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Email};
@@ -165,7 +165,7 @@ fn sender(last: &Said, ours: &[Cow<'_, Address>]) -> Result<Address, Problem> {
     };
     let known = ours.iter().find_map(|one| candidates.iter().find(|c| c.identity() == *one));
     let only = candidates.first().filter(|_| candidates.len() == 1);
-    let sender = known.or(only).filter(|sender| takes(last.channel, sender));
+    let sender = known.or(only).filter(|sender| sends(last.channel, sender));
     sender.copied().cloned().ok_or_else(|| {
         let detail =
             "is required: which of the conversation's addresses is to answer cannot be told";
@@ -185,7 +185,15 @@ fn shown(last: &Said, sender: &Address, defaults: Defaults<'_>) -> Written {
     Written { address: sender.to_string(), name }
 }
 
-/// Whether a message by `channel` can go to the address, and come from it.
+/// Whether a message by `channel` can come from the address.
+fn sends(channel: Channel, address: &Address) -> bool {
+    match channel {
+        Channel::Sms | Channel::Mms => SenderKind::of(address).is_some(),
+        Channel::Email | Channel::Chat => takes(channel, address),
+    }
+}
+
+/// Whether a message by `channel` can go to the address.
 fn takes(channel: Channel, address: &Address) -> bool {
     match channel {
         Channel::Sms | Channel::Mms => address.kind() == AddressKind::Phone,
@@ -222,7 +230,7 @@ fn unanswerable(channel: Channel, other: &Address) -> Problem {
 fn understood(written: &Written, channel: Channel) -> Option<Address> {
     let text = &written.address;
     match channel {
-        Channel::Sms | Channel::Mms => Address::phone(text).ok(),
+        Channel::Sms | Channel::Mms => Address::sender(text).ok(),
         Channel::Email => Mailbox::parse(text).ok().map(|mailbox| mailbox.address),
         Channel::Chat => Address::read(text).ok(),
     }
@@ -369,7 +377,8 @@ mod tests {
         };
         let number = "+12016661234";
         assert!(goes(None, &sms("73822", number), &[]).is_err(), "a short code");
-        assert!(goes(None, &sms(number, "73822"), &[]).is_err(), "ours is one");
+        let ours = goes(None, &sms(number, "73822"), &[]).ok();
+        assert_eq!(ours, Some(expect("73822", &[number])), "ours is one, and answers");
         let named = goes(None, &sms("MYBANK", number), &[]).expect_err("a name");
         assert!(format!("{named:?}").contains("status: 400"), "{named:?}");
         let asked = goes(Some("+18045551234"), &sms(number, "73822"), &[]).ok();

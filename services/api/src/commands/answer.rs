@@ -82,8 +82,11 @@ impl Answer {
             errors
                 .push(FieldError::new("/conversation_id", "expected a conversation's id, a UUID"));
         }
-        for (pointer, given) in [("/to", request.to.is_some()), ("/topic", request.topic.is_some())]
-        {
+        for (pointer, given) in [
+            ("/to", request.to.is_some()),
+            ("/topic", request.topic.is_some()),
+            ("/pool", request.pool.is_some()),
+        ] {
             if given {
                 let detail = "comes from the conversation: leave it out";
                 errors.push(FieldError::coded(FieldCode::NotAllowed, pointer, detail));

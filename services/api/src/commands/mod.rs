@@ -6,6 +6,7 @@ mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
+mod pooled;
 mod preview_message;
 mod resolve_message;
 mod retry_message;
@@ -29,6 +30,7 @@ pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
 pub use self::change::{Change, ChangeResult, resolve, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub use self::pooled::PoolSenders;
 pub(crate) use self::resolve_message::reason_fault;
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
@@ -70,6 +72,8 @@ pub struct Commands {
     pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
+    /// From what of a pool a message goes.
+    pub senders: PoolSenders,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
@@ -84,7 +88,7 @@ impl Commands {
     pub(crate) fn defaults(&self) -> Defaults<'_> {
         Defaults {
             subject: &self.default_subject,
-            phone: self.default_sms_sender.as_ref(),
+            phone: self.default_sms_sender.as_ref().or_else(|| self.senders.stand_in()),
             email: self.default_email_sender.as_ref(),
         }
     }

@@ -12,7 +12,7 @@ use super::{
     send_message,
 };
 use crate::resources::{
-    accounts, api_keys, consent, conversations, routes as of_accounts, tasks, team, tenants,
+    accounts, api_keys, consent, conversations, pools, routes as of_accounts, tasks, team, tenants,
 };
 
 /// The endpoints of the command role.
@@ -33,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())
+        .merge(pools::command_routes())
         .merge(of_accounts::command_routes())
         .merge(tasks::command_routes())
         .merge(team::command_routes())

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use hatch_directory::Directory;
 use hatch_domain::DecodeError;
 use hatch_domain::account_name::AccountName;
-use hatch_domain::carrier::{Carrier, Opening};
+use hatch_domain::carrier::{Carrier, Opening, Shift};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
 use hatch_routing::balance::Shifts;
-use hatch_routing::{Availability, Plan};
+use hatch_routing::{Asked, Availability, Decision, Plan, RouteTable};
 
 pub use self::table::route_table;
 
@@ -31,7 +31,7 @@ pub struct Planning {
     pub directory: Directory,
     /// What it told once.
     pub log: Log,
-    /// Whether messages are shared as the balance has it, and not as the routes say.
+    /// Whether shares go as the balance has moved them, and not only as routes say.
     pub is_balanced: bool,
 }
 
@@ -73,18 +73,25 @@ impl Planning {
     /// By which account the message would go now.
     #[must_use]
     pub fn now(&self, question: &RouteQuestion<'_>) -> Planned {
-        let accounts = self.accounts.current();
-        let (table, told) = (self.routes.current(), self.directory.carriers());
-        let shifts = self.shifts(told.iter().map(|one| &**one));
-        let shift = question.shift(&table, &shifts);
-        let plan = route(question, &table, &accounts, |account| AccountHealth {
-            weight: shift.and_then(|shift| shift.weight(&account.name)),
-            ..health(self.told(account).as_deref())
+        let (accounts, table) = (self.accounts.current(), self.routes.current());
+        let carriers = if self.is_balanced { self.directory.carriers() } else { Vec::new() };
+        let shifts = Shifts::of(carriers.iter().map(Arc::as_ref));
+        let shift = moved(&shifts, &table, question);
+        let plan = route(question, &table, &accounts, |account| {
+            health(&account.name, self.told(account).as_deref(), shift)
         });
         let takes = accounts.iter().filter(|account| account.takes(&question.wanted));
         let states = takes
             .map(|account| (account.name.clone(), KnownState::of(self.told(account).as_deref())));
         Planned { plan, states: states.collect(), is_partly_of_now: false }
+    }
+
+    /// Whether any account carries the message, whether it works just now or not. Whoever sends it asks by the same function.
+    #[must_use]
+    pub fn is_carried(&self, question: &RouteQuestion<'_>) -> bool {
+        let (accounts, table) = (self.accounts.current(), self.routes.current());
+        let plan = route(question, &table, &accounts, |_| AccountHealth::unknown());
+        !matches!(plan.decision, Decision::Nobody { .. })
     }
 
     /// By which account the message would have gone when the log ended at `until`. Of accounts and routes of the files it is
@@ -100,11 +107,6 @@ impl Planning {
         past::plan(self, question, until).await
     }
 
-    /// How messages are shared, by what was told.
-    fn shifts<'c>(&self, told: impl Iterator<Item = &'c Carrier>) -> Shifts {
-        if self.is_balanced { Shifts::of(told) } else { Shifts::default() }
-    }
-
     fn told(&self, account: &Account) -> Option<Arc<Carrier>> {
         let (provider, key) = account.key();
         self.directory.carrier(provider, key)
@@ -118,8 +120,38 @@ impl KnownState {
 }
 
 /// How an account is by what was told of it.
-fn health(carrier: Option<&Carrier>) -> AccountHealth {
-    let Some(open) = carrier.and_then(Carrier::open) else { return AccountHealth::unknown() };
-    let why = format!("its breaker is open ({}: {})", open.cause, open.detail);
-    AccountHealth { availability: Availability::Open { why, until: None }, weight: None }
+fn health(name: &AccountName, carrier: Option<&Carrier>, shift: Option<&Shift>) -> AccountHealth {
+    let weight = shift.and_then(|shift| shift.weight(name));
+    let availability = match carrier.and_then(Carrier::open) {
+        None => Availability::Ready,
+        Some(open) => {
+            let why = format!("its breaker is open ({}: {})", open.cause, open.detail);
+            Availability::Open { why, until: None }
+        }
+    };
+    AccountHealth { availability, weight }
+}
+
+/// How the balance has the accounts of the deciding route share the message.
+fn moved<'s>(
+    shifts: &'s Shifts,
+    table: &RouteTable,
+    question: &RouteQuestion<'_>,
+) -> Option<&'s Shift> {
+    let asked = asked(question);
+    let route = table.first_that_fits(&asked).filter(|_| question.account.is_none())?;
+    shifts.for_message(route, &asked)
+}
+
+/// The message that the question is about, for who looks for its route.
+fn asked<'q>(question: &RouteQuestion<'q>) -> Asked<'q> {
+    Asked {
+        tenant: question.wanted.tenant,
+        channel: question.wanted.channel,
+        from: question.wanted.from,
+        to: question.to,
+        priority: question.priority,
+        account: question.account,
+        seed: question.seed.unwrap_or_default(),
+    }
 }

@@ -21,10 +21,11 @@ use hatch_eventstore::Position;
 use hatch_providers::{
     Account, AccountHealth, RouteQuestion, Tenants, Terms, provider, route_among,
 };
-use hatch_routing::{AccountState, Asked, Route, RouteTable};
+use hatch_routing::balance::Shifts;
+use hatch_routing::{AccountState, Route, RouteTable};
 use uuid::Uuid;
 
-use super::{KnownState, Planned, Planning, PlanningError, health, route_table};
+use super::{KnownState, Planned, Planning, PlanningError, asked, health, moved, route_table};
 
 /// Streams that are read for one plan at most.
 const STREAMS_MAX: usize = 500;
@@ -117,13 +118,14 @@ pub(super) async fn plan(
             told.insert(account.name.clone(), carrier);
         }
     }
-    let shifts = planning.shifts(told.values());
-    let shift = question.shift(&table, &shifts);
+    let carriers = told.values().filter(|_| planning.is_balanced);
+    let shifts = Shifts::of(carriers);
+    let shift = moved(&shifts, &table, question);
     let states: Vec<AccountState<'_>> = accounts
         .iter()
         .map(|account| {
-            let AccountHealth { availability, .. } = health(told.get(&account.name));
-            let weight = shift.and_then(|shift| shift.weight(&account.name));
+            let told = told.get(&account.name);
+            let AccountHealth { availability, weight } = health(&account.name, told, shift);
             AccountState { name: &account.name, availability, weight }
         })
         .collect();
@@ -139,16 +141,7 @@ fn named(table: &RouteTable, question: &RouteQuestion<'_>) -> Option<Vec<Account
     if let Some(account) = question.account {
         return Some(vec![account.clone()]);
     }
-    let asked = Asked {
-        tenant: question.wanted.tenant,
-        channel: question.wanted.channel,
-        from: question.wanted.from,
-        to: question.to,
-        priority: question.priority,
-        account: None,
-        seed: 0,
-    };
-    let route = table.first_that_fits(&asked)?;
+    let route = table.first_that_fits(&asked(question))?;
     Some(route.names().cloned().collect())
 }
 
@@ -220,7 +213,7 @@ async fn accounts(
     Ok(all)
 }
 
-/// What the fleet had told of an account: in the month of `then`, or else in the last one before it.
+/// What the fleet had told of an account, in the year before `then`.
 async fn carrier(
     planning: &Planning,
     account: &PastAccount,
@@ -232,17 +225,15 @@ async fn carrier(
     if planning.directory.carrier(provider, key).is_none() {
         return Ok(Carrier::default());
     }
-    let mut told = Carrier::default();
-    for back in 0..MONTHS_MAX {
-        let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
+    // Each month goes on where the one before it ended.
+    let mut carrier = Carrier::default();
+    for back in (0..MONTHS_MAX).rev() {
+        let Some(month) = then.checked_sub_months(Months::new(back)) else { continue };
         let id = carrier_id(provider, key, month);
-        told = told.following(folded(planning, account.home, id.0, until).await?);
-        // How messages are shared may have been told before.
-        if told.account().is_some() && !planning.is_balanced {
-            break;
-        }
+        let of_month: Carrier = folded(planning, account.home, id.0, until).await?;
+        carrier = of_month.following(carrier);
     }
-    Ok(told)
+    Ok(carrier)
 }
 
 /// The state of a stream when the log ended at `until`.

@@ -37,6 +37,11 @@ impl Problem {
         Self::of(&catalogue::TOO_MANY_ACCOUNTS, detail)
     }
 
+    /// The tenant has as many pools as it may; `detail` says what helps.
+    pub(crate) fn too_many_pools(detail: impl Into<String>) -> Self {
+        Self::of(&catalogue::TOO_MANY_POOLS, detail)
+    }
+
     /// The tenant has as many routes as it may; `detail` says what helps.
     pub(crate) fn too_many_routes(detail: impl Into<String>) -> Self {
         Self::of(&catalogue::TOO_MANY_ROUTES, detail)

@@ -228,6 +228,12 @@ problems! {
         "The tenant keeps as many provider accounts in the log as it may, which are 100."
         "Remove one that nobody uses, or have accounts configured in files."
         "100 accounts are kept, of 100 at most: remove one";
+    TOO_MANY_POOLS = "too_many_pools" [CONFLICT]
+        "The tenant has as many pools of senders as it may"
+        "The tenant keeps as many pools in the log as it may, which are 100, or has given as many names to pools as it may \
+         with those that were removed, which are 1,000."
+        "Remove a pool that nobody uses, or make one again that was removed. The settings have `[[pools]]`, too."
+        "100 pools, of 100 at most: remove one";
     TOO_MANY_ROUTES = "too_many_routes" [CONFLICT]
         "The tenant has as many routes as it may"
         "The tenant keeps as many routes in the log as it may, which are 1,000, or has made as many as it may with \
@@ -275,8 +281,8 @@ problems! {
         "No account carries the channel"
         "No configured provider account carries the channel of the message for this tenant and sender, or, where \
          the key is of the type `test`, none carries tests; or the request names an `account` that the tenant does \
-         not have, or that does not carry the message. `detail` names the channel, or the account. Nothing was \
-         recorded."
+         not have, or that does not carry the message; or a route decides about the message, and no account that it names \
+         carries it. `detail` says which. Nothing was recorded."
         "Configure an account for the channel, or send by another one. `hatch accounts list` shows what each \
          account carries."
         "no configured account carries sms: nothing was recorded";

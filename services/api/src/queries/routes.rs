@@ -13,7 +13,8 @@ use super::{
 };
 use crate::limits::get_limits;
 use crate::resources::{
-    accounts, api_keys, consent, members, routes as of_accounts, sessions, tasks, team, tenants,
+    accounts, api_keys, consent, members, pools, routes as of_accounts, sessions, tasks, team,
+    tenants,
 };
 
 /// The endpoints of the query role.
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
         .merge(members::query_routes())
+        .merge(pools::query_routes())
         .merge(of_accounts::query_routes())
         .merge(sessions::query_routes())
         .merge(tasks::query_routes())

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
 pub mod members;
+pub(crate) mod pools;
 pub(crate) mod routes;
 pub(crate) mod sessions;
 pub mod tasks;

@@ -1,5 +1,6 @@
 //! Line charts.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::scale::{Axis, Scale};
@@ -26,7 +27,7 @@ pub(super) struct Chart {
 
 /// One line.
 pub(super) struct Series {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     /// The class that gives it its colour.
     pub(super) class: &'static str,
     pub(super) points: Vec<(f64, f64)>,

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 
 use crate::book::Sample;
+use crate::disturb::Disturbed;
 use crate::overload::{Curve, Step};
 use crate::plan::{Goal, Plan};
 use crate::report::{Latencies, Report};
@@ -24,8 +25,12 @@ const POINTS_MAX: usize = 150;
 pub(crate) fn page(outcome: &Outcome) -> String {
     let Outcome { measured, report } = outcome;
     let plan = &measured.plan;
+    let disturbed = report.disturbed.as_ref();
+    let [shares, disturbances] = disturbed.map_or([const { None }; 2], disturbances);
     let [curve, waits, steps] = report.overload.as_ref().map_or([const { None }; 3], overload);
     let charts = [
+        shares,
+        disturbances,
         curve,
         waits,
         steps,
@@ -94,8 +99,8 @@ fn latencies(measured: &Measured, below: String) -> Option<String> {
         x: Scale::Nines,
         y: Scale::Logarithmic,
         series: vec![
-            Series { name: "accept", class: "a", points: accept },
-            Series { name: "end to end", class: "b", points: end_to_end },
+            Series { name: "accept".into(), class: "a", points: accept },
+            Series { name: "end to end".into(), class: "b", points: end_to_end },
         ],
         filled: false,
         below,
@@ -120,19 +125,19 @@ fn throughput(measured: &Measured) -> Option<String> {
     let Measured { plan, entries, .. } = measured;
     let mut series = vec![
         Series {
-            name: "offered",
+            name: "offered".into(),
             class: "c",
             points: rates(plan, &entries.samples, |s| s.offered),
         },
         Series {
-            name: "accepted",
+            name: "accepted".into(),
             class: "a",
             points: rates(plan, &entries.samples, |s| s.accepted),
         },
     ];
     if plan.goal == Goal::Delivered {
         let points = rates(plan, &entries.samples, |s| s.completed);
-        series.push(Series { name: "completed", class: "b", points });
+        series.push(Series { name: "completed".into(), class: "b", points });
     }
     let title = "Throughput, messages a second";
     Chart {
@@ -167,7 +172,7 @@ fn backlog(measured: &Measured) -> Option<String> {
     let step = entries.samples.len().div_ceil(POINTS_MAX).max(1);
     let point = |sample: &Sample| (sample.at.as_secs_f64(), sample.backlog(plan.goal) as f64);
     let points = entries.samples.iter().step_by(step).map(point).collect();
-    let series = vec![Series { name: "backlog", class: "a", points }];
+    let series = vec![Series { name: "backlog".into(), class: "a", points }];
     let title = "Backlog, messages";
     Chart { title, x: Scale::Seconds, y: Scale::Linear, series, filled: true, below: String::new() }
         .svg()
@@ -176,9 +181,9 @@ fn backlog(measured: &Measured) -> Option<String> {
 /// What becomes of each rate that is offered, and how long that takes. The last step goes back.
 fn overload(curve: &Curve) -> [Option<String>; 3] {
     let steps = &curve.steps[..curve.steps.len().saturating_sub(1)];
-    let line = |name, class, value: fn(&Step) -> Option<f64>| {
+    let line = |name: &'static str, class, value: fn(&Step) -> Option<f64>| {
         let points = steps.iter().filter_map(|step| Some((step.offered_per_s, value(step)?)));
-        Series { name, class, points: points.collect() }
+        Series { name: name.into(), class, points: points.collect() }
     };
     let rates = vec![
         line("offered", "c", |step| Some(step.offered_per_s)),
@@ -198,6 +203,42 @@ fn overload(curve: &Curve) -> [Option<String>; 3] {
         chart("Latency at the 99th percentile, ms", Scale::Logarithmic, p99s),
         Some(format!("<figure class=\"wide\"><pre>{}</pre></figure>", table.trim_matches('\n'))),
     ]
+}
+
+/// The share that each account delivered, second by second, and when which disturbance was.
+fn disturbances(found: &Disturbed) -> [Option<String>; 2] {
+    const CLASSES: [&str; 5] = ["a", "b", "d", "e", "f"];
+    let seconds = &found.seconds;
+    let of = |(name, class): (&str, &'static str)| {
+        let points = seconds.iter().filter(|second| second.delivered > 0).map(|second| {
+            let share = second.by_account.get(name).copied().unwrap_or_default();
+            (second.at_s as f64 + 0.5, share * 100.0)
+        });
+        Series { name: escaped(name).into(), class, points: points.collect() }
+    };
+    let mut series: Vec<Series> =
+        found.accounts().into_iter().zip(CLASSES.into_iter().cycle()).map(of).collect();
+    let mut points = vec![(0.0, 0.0)];
+    for one in &found.disturbances {
+        let (from, to) = (one.from_s, one.to_s);
+        points.extend([(from, 0.0), (from, 100.0), (to, 100.0), (to, 0.0)]);
+    }
+    series.push(Series { name: "disturbed".into(), class: "c", points });
+    let chart = Chart {
+        title: "Share that each account delivered in each second, %",
+        x: Scale::Seconds,
+        y: Scale::Linear,
+        series,
+        filled: false,
+        below: String::new(),
+    };
+    let table = escaped(found.table().trim_matches('\n'));
+    [chart.svg(), Some(format!("<figure class=\"wide\"><pre>{table}</pre></figure>"))]
+}
+
+/// A text from elsewhere, as a page may hold it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The percentiles as text.
@@ -270,6 +311,19 @@ mod tests {
             page.contains("<figure class=\"wide\"><pre>share") && !page.contains("NaN"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn the_shares_of_the_accounts_come_first_where_one_was_disturbed() {
+        use crate::disturb::testing::disturbed;
+        let mut outcome = outcome(200);
+        outcome.report.disturbed = Some(disturbed());
+        let page = page(&outcome);
+        assert_eq!(page.matches("<svg").count(), 5);
+        for part in ["second</span>", "class=\"line c\"", "<pre>first"] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        assert!(!page.contains("NaN"));
     }
 
     #[test]

@@ -17,8 +17,8 @@ const ASK_MAX: Duration = Duration::from_secs(2);
 /// Buckets that nobody has used for so long, in seconds, are deleted. It is more than any token takes to come back.
 const FORGOTTEN_S: f64 = 2.0 * 86_400.0;
 
-/// Buckets are locked in the order of their keys. A token that comes back later than any lease of now would is one of a
-/// clock that was set back since.
+/// Buckets are locked in the order of their keys. A token that comes back much later than a lease of now would is one of a
+/// clock that was set back since; a little later is one of a statement that began later and was faster.
 const LEASE: &str = "
     WITH asked AS (
         SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::float8[])
@@ -48,7 +48,7 @@ const LEASE: &str = "
                                  FROM unnest(h.holders, h.returns, h.tokens) AS lease(holder, at, number)
                                 GROUP BY holder, at) AS l(holder, at, number)
                          LEFT JOIN settled s ON s.key = a.key AND s.returns = l.at AND l.holder = $1) AS left_(holder, at, number)
-                WHERE at > clock.now AND at <= greatest(back.at, clock.now + interval '10 s') AND number > 0) AS kept)
+                WHERE at > clock.now AND at <= back.at + interval '10 s' AND number > 0) AS kept)
     UPDATE dispatch.buckets b
        SET holders = CASE WHEN g.granted > 0 THEN g.holders || $1::uuid ELSE g.holders END,
            returns = CASE WHEN g.granted > 0 THEN g.returns || g.at ELSE g.returns END,

@@ -66,7 +66,8 @@ impl Rates {
         for (key, ask) in keys.iter().zip(&asked) {
             let Some(grant) = granted.get(ask.key.as_str()) else {
                 // Its bucket is new: it is asked again.
-                want_more(&mut state, &[(key.clone(), Size::per_day(1))], 1);
+                let wanted = usize::try_from(ask.wanted).unwrap_or(1);
+                want_more(&mut state, &[(key.clone(), Size::per_day(1))], wanted);
                 self.0.wanted.notify_one();
                 continue;
             };

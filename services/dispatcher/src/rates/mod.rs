@@ -267,7 +267,8 @@ impl Rates {
                 None => {
                     let why = key.what.busy();
                     let known = busy(state, &key, now);
-                    refused.get_or_insert(known.unwrap_or(Availability::Busy { why, until: None }));
+                    let unknown = Availability::Busy { why, until: None };
+                    refused = refused.or_else(|| Some(known.unwrap_or(unknown)));
                 }
             }
         }

@@ -154,7 +154,7 @@ async fn a_bucket_that_there_is_not_is_made_and_one_nobody_uses_is_forgotten() {
         capacity: 5,
         back: Some(Duration::from_secs(60)),
     };
-    assert_eq!(buckets.lease(&[ask(3)], &[]).await.expect("asked"), []);
+    assert!(buckets.lease(&[ask(3)], &[]).await.expect("asked").is_empty(), "it is made");
     let tokens = async |wanted| -> Vec<u64> {
         let granted = buckets.lease(&[ask(wanted)], &[]).await.expect("asked");
         granted.iter().map(|grant: &Grant| grant.tokens).collect()
@@ -182,4 +182,5 @@ async fn leases_of_many_processes_at_once_are_never_more_than_the_bucket_holds()
     let granted: u64 =
         granted.into_iter().flat_map(|granted| granted.expect("asked")).map(|one| one.tokens).sum();
     assert_eq!(granted, 50);
+    assert_eq!(out_of(&pool, "second a/b").await, 50, "and each is remembered");
 }

@@ -10,7 +10,7 @@ use hatch_domain::api_key::{AGGREGATE, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::{Environment as _, time};
-use hatch_eventstore::{Connection, Connections, SystemEnvironment};
+use hatch_eventstore::{Connection, Connections, Store, SystemEnvironment};
 use hatch_readmodel::{KeyInfo, Page, ReadModel};
 
 use super::writer::{Writer, actor};
@@ -47,6 +47,23 @@ async fn make(settings: &Settings, flags: CreateKey) -> anyhow::Result<()> {
     let made = made.await;
     writer.end().await?;
     print(&made?, flags.json)
+}
+
+/// The text of a key that sends messages, the first of a new tenant.
+pub(super) async fn first(store: &Store, tenant: &str) -> anyhow::Result<String> {
+    let made = tenants::create(store, &actor(), tenant.to_owned(), None).await;
+    let tenant_id = made.map_err(|problem| anyhow!("{problem}"))?.tenant.id;
+    let request = KeyRequest {
+        name: Some(tenant.to_owned()),
+        key_type: Some(KeyType::Live.as_str().to_owned()),
+        scopes: Some(vec![Scope::MessagesWrite.to_string()]),
+        senders: None,
+        channels: None,
+        ip_ranges: None,
+        expires_at: None,
+    };
+    let issued = create(store, &issuer(tenant_id), request).await;
+    issued.map_err(|problem| anyhow!("{problem}"))?.text.context("the key has no text")
 }
 
 /// What the flags ask for.

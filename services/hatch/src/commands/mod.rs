@@ -50,6 +50,17 @@ pub fn running(mut settings: Settings) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
+/// Makes a tenant of that name, and returns the text of a key by which it sends.
+///
+/// # Errors
+/// The database does not answer, or the name is none.
+pub async fn tenant_with_key(settings: &Settings, name: &str) -> anyhow::Result<String> {
+    let writer = writer::Writer::start(settings).await?;
+    let made = keys::first(&writer.store, name).await;
+    writer.end().await?;
+    made
+}
+
 /// Prints a page of a list, a line each: as JSON, or for people by `row`, who are told where there is none, and more.
 fn print_page<T: Serialize>(
     page: &List<T>,

@@ -138,6 +138,7 @@ pub(crate) fn generic_webhook(settings: &Settings) -> anyhow::Result<Option<Arc<
 /// Refuses accounts that keep a process from starting.
 pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
     settings.routes(&accounts(settings)?)?;
+    settings.pools()?;
     generic_webhook(settings).map(drop)
 }
 

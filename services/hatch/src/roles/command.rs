@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
-use hatch_api::commands::{Commands, Conversations};
+use hatch_api::commands::{Commands, Conversations, PoolSenders};
 use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
@@ -74,6 +74,7 @@ impl RoleInstance for Command {
                 read_model,
                 waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
             },
+            senders: PoolSenders::new(process.pools.clone(), process.directory.clone()),
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
             default_subject: default_subject(&process.accounts),

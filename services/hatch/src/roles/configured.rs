@@ -48,8 +48,8 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
         breaker: dispatcher.breaker,
-        balance: settings.balance,
         tenant_per_day: settings.limits.messages_per_day,
+        balance: settings.balance,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {

@@ -1,4 +1,4 @@
-//! The accounts and routes of a process: those of its files, and those that the log keeps.
+//! The accounts, routes and pools of a process: those of its files, and those that the log keeps.
 //!
 //! One place joins them. Those of the files are there whatever the log says; one of the log that cannot be used, or would
 //! take something from another one, is left out, and `/ready` and `hatch doctor` say which and why.
@@ -16,14 +16,15 @@ use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::AccountId;
 use hatch_eventstore::SystemEnvironment;
-use hatch_providers::{Account, Accounts, Context, Routes};
+use hatch_providers::{Account, Accounts, Context, Pools, Routes};
 use hatch_readmodel::StoredConfiguration;
-use hatch_routing::Route;
+use hatch_routing::{Pool, Route};
 use hatch_seal::Keyring;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts_by;
+use super::pool_table::pool_table;
 use super::process::{Process, Workers};
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -212,6 +213,8 @@ struct Joining {
     files: Vec<Account>,
     routes: Routes,
     file_routes: Vec<Route>,
+    pools: Pools,
+    file_pools: Vec<Pool>,
     /// Where the outside reaches this process until its end, for the accounts of files and log alike.
     public_url: String,
     joiner: Joiner,
@@ -241,6 +244,8 @@ pub(super) async fn start(
         vault,
         routes: process.routes.clone(),
         file_routes: process.settings.routes(&files)?,
+        pools: process.pools.clone(),
+        file_pools: process.settings.pools()?,
         directory: process.directory.clone(),
         changes: process.directory.account_changes(),
         reload: process.reload.clone(),
@@ -288,14 +293,18 @@ impl Joining {
         let public_url = Some(self.public_url.clone());
         let clock = Arc::clone(&self.vault.context.clock);
         let read = accounts_by(&Settings { public_url, ..settings.clone() }, clock)
-            .and_then(|files| Ok((settings.routes(&files)?, files)));
+            .and_then(|files| Ok((settings.routes(&files)?, settings.pools()?, files)));
         match read {
-            Ok((routes, files)) => {
-                (self.file_routes, self.files, self.is_reloaded) = (routes, files, true);
+            Ok((routes, pools, files)) => {
+                (self.file_routes, self.file_pools) = (routes, pools);
+                (self.files, self.is_reloaded) = (files, true);
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the accounts and routes of the files stay as they were");
+                tracing::error!(
+                    error,
+                    "the accounts, routes and pools of the files stay as they were"
+                );
             }
         }
     }
@@ -311,6 +320,7 @@ impl Joining {
             self.vault.accounts.replace(joined.accounts);
         }
         self.routes.replace(route_table(&self.file_routes, self.directory.routes()));
+        self.pools.replace(pool_table(&self.file_pools, self.directory.pools()));
     }
 
     fn tell(&self, left_out: Vec<LeftOut>) {

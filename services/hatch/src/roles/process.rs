@@ -16,7 +16,7 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_providers::{Accounts, Routes};
+use hatch_providers::{Accounts, Pools, Routes};
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
@@ -78,6 +78,8 @@ pub(crate) struct Process {
     pub(crate) accounts: Accounts,
     /// Which messages go by which of them, as it is now.
     pub(crate) routes: Routes,
+    /// The pools of senders, as they are now.
+    pub(crate) pools: Pools,
     /// The settings, as they were read last.
     pub(crate) reload: Reload,
     /// What opens the secrets of those.
@@ -177,6 +179,7 @@ impl Process {
             tokens,
             accounts: Accounts::new(accounts_by(settings, clock)?),
             routes: Routes::default(),
+            pools: Pools::default(),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
             keyring: settings.keyring()?,
             left_out: LeftOuts::default(),

@@ -208,7 +208,7 @@ impl Provider {
     }
 }
 
-/// The usual accounts, of which SendGrid's sign with a key that the tests have, and a second one of each other provider.
+/// The usual accounts, of which SendGrid's sign with a key that the tests have, and second ones of Vonage and Mailgun.
 fn accounts() -> Vec<Account> {
     let mut accounts = Account::usual();
     let of_sendgrid = accounts.iter_mut().filter(|account| account.provider == "sendgrid");

@@ -86,13 +86,21 @@ impl Commands {
         asked: Asked,
         until: Option<Position>,
     ) -> Result<Preview, Problem> {
-        let send = self.understood(caller, asked).await?;
-        caller.may_send(send.channel, &send.from)?;
+        let mut send = self.understood(caller, asked).await?;
+        let wants_pool = self.wants_pool(&send);
+        if !wants_pool {
+            caller.may_send(send.channel, &send.from)?;
+        }
         caller.may_reach(&send.to, send.email.as_deref())?;
+        if wants_pool && let Some(pooled) = self.pooled(caller, &send, caller.is_test()).await? {
+            (send.from, send.pool_choice) = (pooled.sender, Some(pooled.choice));
+        }
+        caller.may_send(send.channel, &send.from)?;
         let in_range = time_to_send(send.send_at, self.store.environment().now());
         let is_test = caller.is_test() || self.is_test(caller.tenant, &send).await?;
         // Which account there was then, the plan says.
         if until.is_none() {
+            self.check_kind(caller.tenant, &send, is_test)?;
             self.check_carried(caller.tenant, &send, is_test)?;
         }
         in_range.map_err(|error| Problem::invalid(vec![error]))?;

@@ -7,6 +7,7 @@ use hatch_domain::carrier::command::CarrierCommand;
 use hatch_domain::carrier::event::BreakerOpened;
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
+use hatch_domain::traffic::Traffic;
 use hatch_providers::Tenants;
 use serde_json::{Value, json};
 
@@ -199,6 +200,44 @@ async fn what_it_was_once_the_log_tells() {
     );
     let beyond = at("1000").await;
     assert_eq!((beyond.status, beyond.pointers()), (StatusCode::BAD_REQUEST, vec!["?at"]));
+}
+
+#[tokio::test]
+async fn a_test_reaches_no_live_account_whatever_a_route_says_and_needs_no_route_of_its_own() {
+    let api = Api::start_closed().await;
+    api.set_accounts(&[Traffic::Live, Traffic::Test], &TEXTS);
+    let admin = api.key(TenantId::DEFAULT, &[Scope::Admin], |_| ()).await;
+    let tests = api
+        .key(TenantId::DEFAULT, &[Scope::MessagesWrite], |key| key.key_type = KeyType::Test)
+        .await;
+    let of_live = json!({"name": "live", "accounts": ["live"]});
+    let made = api.by(&admin, Method::POST, ROUTES, Some(&of_live)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    api.join_routes();
+    for (key, account, route) in [(&admin, "live", json!("live")), (&tests, "test", json!(null))] {
+        let shown = api.by(key, Method::POST, PREVIEW, Some(&sms("Hello"))).await;
+        assert_eq!((shown.text("account"), &shown.body["route_name"]), (account, &route));
+    }
+    // Where the route has an account that takes tests, it decides about them, too.
+    let path = format!("{ROUTES}/{}", made.text("id"));
+    let both = json!({"accounts": ["live", "test"]});
+    let changed = api.by(&admin, Method::PATCH, &path, Some(&both)).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    api.join_routes();
+    let shown = api.by(&tests, Method::POST, PREVIEW, Some(&sms("Hello"))).await;
+    assert_eq!((shown.text("account"), shown.text("route_name")), ("test", "live"));
+}
+
+#[tokio::test]
+async fn a_message_that_no_account_of_its_route_carries_is_refused() {
+    let api = with_accounts(&["one", "two"]).await;
+    add_route(&api, &json!({"accounts": ["one"]})).await;
+    api.name_accounts(&[("two", Tenants::All)], &TEXTS);
+    for path in ["/api/v1/messages", PREVIEW] {
+        let refused = api.post(path, &sms("Hello")).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+        assert_eq!(refused.text("code"), "no_account");
+    }
 }
 
 #[tokio::test]

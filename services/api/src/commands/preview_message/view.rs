@@ -1,9 +1,9 @@
 //! The answer of a preview.
 
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::segments::{Encoding, Segments, segments};
+use hatch_domain::{Channel, PoolChoice};
 use hatch_routing::{Decision, Step, Tier, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,6 +21,10 @@ pub(crate) struct Preview {
     /// Into how many messages a carrier cuts an SMS: an upper bound where the provider replaces characters. `null` for other
     /// channels.
     segments: Option<u32>,
+    /// Who would send it.
+    from: String,
+    /// The pool that the sender is taken from, and why it is this one; `null` where it is taken from none.
+    pool: Option<PoolChoice>,
     /// The account by which it would go; `null` where none could take it just then, or no provider carries it.
     account: Option<AccountName>,
     /// The accounts of the route in the order in which they come, and what becomes of each.
@@ -36,6 +40,16 @@ pub(crate) struct Preview {
     warnings: Vec<Warning>,
 }
 
+/// The pool that a sender is of.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PreviewPool)]
+struct PoolView {
+    /// What it is called.
+    name: String,
+    /// Why it is this sender, in words that may change, such as `sticky` or `country`.
+    reason: String,
+}
+
 /// An account of a preview's route.
 #[derive(Debug, Serialize, ToSchema)]
 struct PreviewStep {
@@ -43,7 +57,7 @@ struct PreviewStep {
     account: AccountName,
     /// Whether it shares the route's messages, or carries what others cannot.
     tier: TierView,
-    /// Its weight; `null` for a backup.
+    /// Its weight, or its part of 10,000 where the balance has moved it; `null` for a backup.
     weight: Option<u16>,
     /// Which share of the route's messages it has; `null` for a backup, and for one that does not carry them.
     share_percent: Option<u8>,
@@ -140,6 +154,8 @@ impl Preview {
         Self {
             encoding: cut.map(|cut| cut.encoding),
             segments: cut.map(|cut| cut.count),
+            from: send.from.to_string(),
+            pool: send.pool_choice.clone(),
             account,
             route,
             route_name,

@@ -57,7 +57,7 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("to", json!([])), "/to"),
         (with("to", json!([CUSTOMER, "+18045551235"])), "/to"),
         (with("to", json!(SENDER)), "/to"),
-        (with("from", json!("somebody")), "/from"),
+        (with("from", json!("some_body")), "/from"),
         (without("body"), "/body"),
         (with("body", json!("")), "/body"),
         (with("body", json!(" \n\u{a0}")), "/body"),
@@ -161,7 +161,7 @@ async fn each_bad_field_of_a_mail_is_named_and_nothing_is_recorded() {
         (json!({"channel": "chat", "from": "alice", "to": "bob"}), "/body"),
         (json!({"channel": "chat", "to": "bob", "body": "Hi"}), "/from"),
         (json!({"channel": "chat", "from": "alice", "to": "a\nb", "body": "Hi"}), "/to"),
-        (json!({"from": "alice", "to": "8045551234", "body": "Hi"}), "/from"),
+        (json!({"from": "al_ice", "to": "8045551234", "body": "Hi"}), "/from"),
         (json!({"from": SENDER, "to": "somebody", "body": "Hi"}), "/to"),
         (json!({"to": "8045551234", "body": "Hi"}), "/to"),
     ];
@@ -198,7 +198,7 @@ async fn what_is_just_within_a_limit_is_taken() {
 #[tokio::test]
 async fn several_bad_fields_are_named_at_once() {
     let api = Api::start().await;
-    let request = json!({"channel": "sms", "from": "x", "to": "y"});
+    let request = json!({"channel": "sms", "from": "x_", "to": "y"});
     let answer = api.post("/api/v1/messages", &request).await;
     assert_eq!(answer.pointers(), ["/from", "/to", "/body"]);
     assert_eq!(answer.body["instance"], answer.header("x-request-id"));

@@ -23,7 +23,7 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_domain::{Attachment, Channel, Email, OnDoubt, Priority};
+use hatch_domain::{Attachment, Channel, Email, OnDoubt, PoolChoice, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -33,6 +33,7 @@ pub(super) use self::email::{
     SUBJECT_CHARACTERS_MAX, is_message_id, no_message_id, stands_in_header,
 };
 use self::errors::Errors;
+pub(super) use self::phone::stand_in;
 pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 pub(super) use self::text::breaks_line;
@@ -53,6 +54,10 @@ pub(crate) struct SendRequest {
     /// The sender; may be left out where a default sender is set for the channel.
     #[schema(value_type = Option<OneAddress>, example = "+12016661234")]
     pub(crate) from: Option<Written>,
+    /// The pool that has the sender for the recipient, in place of `from`; `sms` and `mms` only. Without both it is the
+    /// tenant's default pool, or its only one, where there is such a pool.
+    #[schema(example = "support", max_length = 32)]
+    pub(crate) pool: Option<String>,
     /// The conversation that this is an answer in. It says the channel, the addresses, the topic, the subject and the
     /// thread, so `to` and `topic` are left out.
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -68,7 +73,7 @@ pub(crate) struct SendRequest {
     /// When to send it: up to a year ahead.
     #[schema(value_type = Option<chrono::DateTime<Utc>>)]
     pub(crate) send_at: Option<String>,
-    /// `normal` when it is left out.
+    /// `normal` when it is left out. `low` is another word for `bulk`.
     #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<String>,
     /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out. A
@@ -146,6 +151,15 @@ pub(crate) struct Send {
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
+    /// The pool that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<String>,
+    /// Whether it names no sender, so that a pool may have one.
+    #[serde(skip)]
+    pub(super) is_from_left_out: bool,
+    /// The pool that its sender was taken from, and why that one.
+    #[serde(skip)]
+    pub(super) pool_choice: Option<PoolChoice>,
     /// What becomes of a doubt, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) on_doubt: Option<OnDoubt>,
@@ -214,6 +228,9 @@ impl SendRequest {
                     programme,
                     account,
                     send_at,
+                    pool: self.pool,
+                    is_from_left_out: self.from.is_none(),
+                    pool_choice: None,
                     on_doubt,
                     conversation_id: None,
                     answers_test: false,
@@ -226,6 +243,11 @@ impl SendRequest {
     }
 
     fn refuse_fields_of_other_channels(&self, channel: Channel, errors: &mut Errors) {
+        let is_text = matches!(channel, Channel::Sms | Channel::Mms);
+        if self.pool.is_some() && !is_text {
+            let detail = format!("only an sms or mms has one; this is {}", channel.as_str());
+            errors.add_coded(FieldCode::NotAllowed, "/pool", detail);
+        }
         if channel == Channel::Email {
             return;
         }

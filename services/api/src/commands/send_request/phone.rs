@@ -13,9 +13,15 @@ pub(super) fn address(
     default_sender: Option<&Address>,
     errors: &mut Errors,
 ) -> Addressed {
-    let from = match &request.from {
-        Some(from) => errors.take("/from", from.nameless(Address::phone)),
-        None => default_sender.cloned().or_else(|| {
+    let from = match (&request.from, &request.pool) {
+        (Some(_), Some(_)) => {
+            let detail = "expected either from or pool";
+            errors.add_coded(FieldCode::Contradiction, "/pool", detail);
+            None
+        }
+        (None, Some(_)) => Some(stand_in()),
+        (Some(from), None) => errors.take("/from", from.nameless(Address::sender)),
+        (None, None) => default_sender.cloned().or_else(|| {
             errors.add_coded(FieldCode::Required, "/from", "is required: no default sender is set");
             None
         }),
@@ -26,6 +32,11 @@ pub(super) fn address(
         errors.add_coded(FieldCode::Contradiction, "/to", detail);
     }
     Addressed { from, to: to.into_iter().collect(), email: None }
+}
+
+/// What stands for the sender until a pool has one.
+pub(in crate::commands) fn stand_in() -> Address {
+    Address::recorded("pool")
 }
 
 fn recipient(to: Option<&Recipients>, channel: Channel, errors: &mut Errors) -> Option<Address> {
