@@ -46,73 +46,83 @@ const TABLE: [Expected; 11] = [
     expect("0666", "bounce", ["undelivered"; 2], [1, 1], [1, 1]),
 ];
 
-/// The same by the second carrier of each channel, in the same order: of these two, the mails' can be asked.
-const OF_SECONDS: [Expected; 11] = [
-    expect("1234", "ann", ["delivered"; 2], [1, 1], [1, 1]),
-    expect("0429", "throttle", ["delivered"; 2], [3, 3], [1, 1]),
-    expect("0500", "outage", ["delivered"; 2], [3, 3], [1, 1]),
-    expect("0400", "invalid", ["failed"; 2], [1, 1], [0, 1]),
-    expect("0610", "optout", ["failed"; 2], [1, 1], [1, 1]),
-    expect("0504", "mute", ["delivered"; 2], [1, 1], [1, 1]),
-    expect("0503", "hole", ["in_doubt", "failed"], [1, 3], [0, 0]),
-    expect("0777", "disorder", ["delivered"; 2], [1, 1], [1, 1]),
-    expect("0222", "early", ["delivered"; 2], [1, 1], [1, 1]),
-    expect("0888", "silent", ["sent"; 2], [1, 1], [1, 1]),
-    expect("0666", "bounce", ["undelivered"; 2], [1, 1], [1, 1]),
-];
-
-/// The accounts of the two tables: of texts, and of mails.
-const FIRSTS: [&str; 2] = ["twilio", "sendgrid"];
-const SECONDS: [&str; 2] = ["vonage", "mailgun"];
-
 fn three_attempts(settings: &mut Settings) {
     as_in_production(settings);
     settings.dispatcher.retry.attempts_max = 3;
-}
-
-/// Beside those that tests know, the second accounts of `up`.
-fn with_seconds(settings: &mut Settings) {
-    let simulator = settings.accounts[FIRSTS[1]].of_provider["base_url"].clone();
-    let simulator = simulator.as_str().expect("a URL");
-    let listen = "127.0.0.1:1".parse().expect("an address");
-    let development = Settings::load_development(simulator, listen).expect("settings");
-    for name in SECONDS {
-        let account = development.accounts[name].clone();
-        settings.accounts.insert(name.to_owned(), account);
-    }
-    three_attempts(settings);
 }
 
 async fn send(hatch: &Hatch, message: &Value) -> String {
     hatch.post("/api/v1/messages", message).await.text("id").to_owned()
 }
 
+/// The same of the provider of texts that signs its webhooks and cannot be asked: what came of an SMS, its calls, and
+/// messages that were taken. Whether somebody opted out, it tells once it has the message.
+const BY_TOKENS: [(&str, &str, u64, usize); 11] = [
+    ("1234", "delivered", 1, 1),
+    ("0429", "delivered", 3, 1),
+    ("0500", "delivered", 3, 1),
+    ("0400", "failed", 1, 0),
+    ("0610", "failed", 1, 1),
+    ("0504", "delivered", 1, 1),
+    ("0503", "in_doubt", 1, 0),
+    ("0777", "delivered", 1, 1),
+    ("0222", "delivered", 1, 1),
+    ("0888", "sent", 1, 1),
+    ("0666", "undelivered", 1, 1),
+];
+
+/// Texts go by the account of that provider alone.
+fn by_tokens(settings: &mut Settings) {
+    three_attempts(settings);
+    let usual = hatch_simulator::Account::usual().into_iter();
+    let mut account = usual.filter(|one| one.provider == "vonage").map(|one| one.settings);
+    let mut account = account.next().expect("the simulator has one");
+    let twilio = settings.accounts.remove("twilio").expect("an account");
+    for key in ["base_url", "http_timeout_ms", "connect_timeout_ms"] {
+        account.insert(key.to_owned(), twilio.of_provider[key].clone());
+    }
+    account.insert("provider".to_owned(), json!("vonage"));
+    let account = serde_json::from_value(Value::Object(account)).expect("settings");
+    settings.accounts.insert("vonage".to_owned(), account);
+}
+
+#[tokio::test]
+async fn every_outcome_for_sms_by_a_provider_that_cannot_be_asked() {
+    let hatch = Hatch::start_with_clock(&Role::ALL, by_tokens).await;
+    let mut sent = Vec::new();
+    for (phone, ..) in BY_TOKENS {
+        let sms = json!({"from": SENDER, "to": format!("+1804555{phone}"), "body": "Hello"});
+        sent.push(send(&hatch, &sms).await);
+    }
+    for ((_, status, ..), id) in BY_TOKENS.iter().zip(&sent) {
+        hatch.hasten(id, status).await;
+    }
+    let record = hatch.record().await;
+    for ((phone, status, calls, expected), id) in BY_TOKENS.iter().zip(&sent) {
+        let message = hatch.message_with_status(id, status).await;
+        let taken = record.iter().filter(|line| line["hatch_message_id"] == *id).count();
+        let events = hatch.event_types(id).await.join(" ");
+        line(format!("{phone:<10} {status:<12} {:>5} {taken:>5}  {events}\n", message["attempts"]))
+            .expect("printed");
+        assert_eq!((&message["attempts"], taken), (&json!(calls), *expected), "{phone}: {events}");
+    }
+    hatch.finish().await;
+}
+
 #[tokio::test]
 async fn every_outcome_for_sms_and_email() {
     let hatch = Hatch::start_with_clock(&Role::ALL, three_attempts).await;
-    every_outcome(hatch, &TABLE, FIRSTS).await;
-}
-
-#[tokio::test]
-async fn every_outcome_by_the_second_carrier_of_each_channel() {
-    let hatch = Hatch::start_with_clock(&Role::ALL, with_seconds).await;
-    every_outcome(hatch, &OF_SECONDS, SECONDS).await;
-}
-
-async fn every_outcome(hatch: Hatch, expected: &[Expected], accounts: [&str; 2]) {
     let mut sent = Vec::new();
-    for expected in expected {
+    for expected in &TABLE {
         let phone = format!("+1804555{}", expected.phone);
-        let [of_texts, of_mails] = accounts;
-        let sms = json!({"from": SENDER, "to": phone, "body": "Hello", "account": of_texts});
+        let sms = json!({"from": SENDER, "to": phone, "body": "Hello"});
         let to = format!("{}@example.com", expected.mailbox);
         let from = "user@usehatchapp.com";
-        let mail = json!({"from": from, "to": to, "subject": "Hello", "body": "Hello",
-            "account": of_mails});
+        let mail = json!({"from": from, "to": to, "subject": "Hello", "body": "Hello"});
         sent.push([send(&hatch, &sms).await, send(&hatch, &mail).await]);
     }
     // The slowest are over when all others are, so that late receipts are in, too.
-    for (expected, ids) in expected.iter().zip(&sent) {
+    for (expected, ids) in TABLE.iter().zip(&sent) {
         for (id, status) in ids.iter().zip(expected.status) {
             hatch.hasten(id, status).await;
         }
@@ -122,7 +132,7 @@ async fn every_outcome(hatch: Hatch, expected: &[Expected], accounts: [&str; 2])
         "{:<10} {:<7} {:<12} {:>5} {:>5}  events\n",
         "recipient", "channel", "status", "calls", "taken"
     );
-    for (expected, ids) in expected.iter().zip(&sent) {
+    for (expected, ids) in TABLE.iter().zip(&sent) {
         for (n, id) in ids.iter().enumerate() {
             let message = hatch.message_with_status(id, expected.status[n]).await;
             let taken = record.iter().filter(|r| r["hatch_message_id"] == *id).count();
