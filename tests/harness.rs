@@ -438,6 +438,7 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
         bus.settings().clone();
     // Tests know one account of a provider, and say themselves by which others something goes.
     settings.accounts.retain(|name, _| ["twilio", "sendgrid"].contains(&name.as_str()));
+    settings.routes.clear();
     set_of(&mut settings, "sendgrid", "event_public_keys", json!([keys().public_pem]));
     settings.database_url = Some(database.url());
     settings.master_key = Some(Secret::new(MASTER_KEY));

@@ -3,7 +3,13 @@
 use hatch_domain::Priority;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
+<<<<<<< HEAD
 use hatch_routing::{AccountState, Asked, Availability, Plan, Route, RouteTable, likeliest, plan};
+=======
+use hatch_domain::carrier::Shift;
+use hatch_routing::balance::Shifts;
+use hatch_routing::{AccountState, Asked, Availability, Plan, RouteTable, likeliest, plan};
+>>>>>>> int
 use tokio::sync::watch;
 
 use crate::account::{Account, Wanted};

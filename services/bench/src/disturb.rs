@@ -119,7 +119,7 @@ impl Disturber {
     /// # Errors
     /// The simulator does not answer, or has taken nothing yet.
     pub(crate) async fn run(&self, book: &Book) -> anyhow::Result<String> {
-        let at = |since: Duration| (book.start() + since).into();
+        let at = |since: Duration| tokio::time::Instant::from_std(book.start() + since);
         let name = match &self.asked {
             Some(name) => name.clone(),
             None => {

@@ -26,25 +26,13 @@ use hatch_eventstore::{
 use hatch_providers::{
     Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants, Trouble,
 };
-use hatch_readmodel::PROJECTIONS;
 use hatch_routing::RouteTable;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::shared::config;
-
-/// The tables of a dispatcher and of a directory.
-const TEMPLATE: Template = Template {
-    name: "dispatch-fleet",
-    schemas: || {
-        let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
-        let own = [hatch_directory::SCHEMA, hatch_due::SCHEMA, hatch_dispatcher::SCHEMA];
-        read.chain(own).collect()
-    },
-    sql: "",
-};
+use crate::shared::{TEMPLATE, config};
 
 const TENANT: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);

@@ -111,8 +111,7 @@ fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
         assert_eq!(choose_with(&pool, to, None, &bad), expected(chosen, why), "{bad:?}");
     }
     let empty = pool_of(Vec::new());
-    let nobody =
-        choose_sender(&empty, &address(to), None, |_| SenderHealth::Ready, |_| 0, 0);
+    let nobody = choose_sender(&empty, &address(to), None, |_| SenderHealth::Ready, |_| 0, 0);
     assert_eq!(nobody, None);
 }
 

@@ -109,6 +109,7 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
         "404" if path.contains("/accounts") => Problem::not_found("account"),
+        "404" if path.contains("/pools") => Problem::not_found("pool"),
         "404" if path.contains("/routes") => Problem::not_found("route"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
         "404" if path.contains("invitations") => Problem::invitation_invalid(),
@@ -121,6 +122,9 @@ fn error(path: &str, status: &str) -> Value {
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
         "409" if path.contains("/accounts") => Problem::no_master_key(),
+        "409" if path.contains("/pools") => {
+            Problem::too_many_pools("100 pools, of 100 at most: remove one")
+        }
         "409" if path.contains("/routes") => {
             Problem::too_many_routes("1000 routes, of 1000 at most: remove one")
         }

@@ -12,11 +12,15 @@ use std::sync::Arc;
 use hatch_directory::Directory;
 use hatch_domain::DecodeError;
 use hatch_domain::account_name::AccountName;
-use hatch_domain::carrier::{Carrier, Opening, Shift};
+use hatch_domain::carrier::{Carrier, Opening};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
 use hatch_routing::balance::Shifts;
+<<<<<<< HEAD
 use hatch_routing::{Asked, Availability, Decision, Plan, RouteTable};
+=======
+use hatch_routing::{Availability, Plan};
+>>>>>>> int
 
 pub use self::table::route_table;
 
@@ -31,7 +35,11 @@ pub struct Planning {
     pub directory: Directory,
     /// What it told once.
     pub log: Log,
+<<<<<<< HEAD
     /// Whether shares go as the balance has moved them, and not only as routes say.
+=======
+    /// Whether messages are shared as the balance has it, and not as the routes say.
+>>>>>>> int
     pub is_balanced: bool,
 }
 
@@ -73,12 +81,22 @@ impl Planning {
     /// By which account the message would go now.
     #[must_use]
     pub fn now(&self, question: &RouteQuestion<'_>) -> Planned {
+<<<<<<< HEAD
         let (accounts, table) = (self.accounts.current(), self.routes.current());
         let carriers = if self.is_balanced { self.directory.carriers() } else { Vec::new() };
         let shifts = Shifts::of(carriers.iter().map(Arc::as_ref));
         let shift = moved(&shifts, &table, question);
         let plan = route(question, &table, &accounts, |account| {
             health(&account.name, self.told(account).as_deref(), shift)
+=======
+        let accounts = self.accounts.current();
+        let (table, told) = (self.routes.current(), self.directory.carriers());
+        let shifts = self.shifts(told.iter().map(|one| &**one));
+        let shift = question.shift(&table, &shifts);
+        let plan = route(question, &table, &accounts, |account| AccountHealth {
+            weight: shift.and_then(|shift| shift.weight(&account.name)),
+            ..health(self.told(account).as_deref())
+>>>>>>> int
         });
         let takes = accounts.iter().filter(|account| account.takes(&question.wanted));
         let states = takes
@@ -120,8 +138,7 @@ impl KnownState {
 }
 
 /// How an account is by what was told of it.
-fn health(name: &AccountName, carrier: Option<&Carrier>, shift: Option<&Shift>) -> AccountHealth {
-    let weight = shift.and_then(|shift| shift.weight(name));
+fn health(carrier: Option<&Carrier>) -> AccountHealth {
     let availability = match carrier.and_then(Carrier::open) {
         None => Availability::Ready,
         Some(open) => {
@@ -129,29 +146,5 @@ fn health(name: &AccountName, carrier: Option<&Carrier>, shift: Option<&Shift>) 
             Availability::Open { why, until: None }
         }
     };
-    AccountHealth { availability, weight }
-}
-
-/// How the balance has the accounts of the deciding route share the message.
-fn moved<'s>(
-    shifts: &'s Shifts,
-    table: &RouteTable,
-    question: &RouteQuestion<'_>,
-) -> Option<&'s Shift> {
-    let asked = asked(question);
-    let route = table.first_that_fits(&asked).filter(|_| question.account.is_none())?;
-    shifts.for_message(route, &asked)
-}
-
-/// The message that the question is about, for who looks for its route.
-fn asked<'q>(question: &RouteQuestion<'q>) -> Asked<'q> {
-    Asked {
-        tenant: question.wanted.tenant,
-        channel: question.wanted.channel,
-        from: question.wanted.from,
-        to: question.to,
-        priority: question.priority,
-        account: question.account,
-        seed: question.seed.unwrap_or_default(),
-    }
+    AccountHealth { availability, weight: None }
 }

@@ -5,10 +5,14 @@ use std::time::Duration;
 use hatch_dispatcher::{BalanceSettings, BreakerRules, Config, RetryPolicy, Waits};
 use hatch_eventstore::testing::Template;
 
-/// A database with the dispatcher's tables.
+/// A database with the tables of a dispatcher, and of the directory that it asks.
 pub(crate) const TEMPLATE: Template = Template {
-    name: "dispatch",
-    schemas: || vec![hatch_due::SCHEMA, hatch_dispatcher::SCHEMA],
+    name: "dispatch-fleet",
+    schemas: || {
+        let read = hatch_readmodel::schemas(hatch_readmodel::PROJECTIONS).into_iter();
+        let own = [hatch_directory::SCHEMA, hatch_due::SCHEMA, hatch_dispatcher::SCHEMA];
+        read.chain(own).collect()
+    },
     sql: "",
 };
 

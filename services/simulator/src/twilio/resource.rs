@@ -11,6 +11,9 @@ use crate::segments;
 /// The code of a message to a number that does not exist.
 pub(super) const UNKNOWN_DESTINATION: &str = "30005";
 
+/// How the SID of a messaging service begins.
+pub(super) const SERVICE: &str = "MG";
+
 /// The resource in a given status.
 pub(super) fn message(message: &Message, status: &str, sent: Option<DateTime<Utc>>) -> Value {
     let Message { account, provider_message_id: sid, .. } = message;
@@ -27,7 +30,7 @@ pub(super) fn message(message: &Message, status: &str, sent: Option<DateTime<Utc
         "error_code": error_code,
         "error_message": error_code.map(|_| "Unknown destination handset"),
         "from": message.from,
-        "messaging_service_sid": null,
+        "messaging_service_sid": Some(&message.from).filter(|from| from.starts_with(SERVICE)),
         "num_media": message.media.len().to_string(),
         "num_segments": segments::count(&message.body).to_string(),
         "price": null,

@@ -11,6 +11,7 @@ use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::resource::SERVICE;
 use super::{PROVIDER, Twilio, check_mode, resource};
 use crate::behaviour::{Answering, Course, Reaction, react};
 use crate::disturbance::Mode;
@@ -124,6 +125,9 @@ async fn accept(
     Ok((StatusCode::CREATED, Json(resource)).into_response())
 }
 
+/// Bytes of the SID of a messaging service.
+const SERVICE_SID_BYTES: usize = 34;
+
 /// The fields that matter here. Others are ignored.
 #[derive(Default)]
 struct Form {
@@ -140,7 +144,8 @@ impl Form {
         for (key, value) in form_urlencoded::parse(body) {
             match &*key {
                 "To" => form.to = value.into_owned(),
-                "From" => form.from = value.into_owned(),
+                // A service chooses among its numbers; here it is the sender itself.
+                "From" | "MessagingServiceSid" => form.from = value.into_owned(),
                 "Body" => form.body = value.into_owned(),
                 "MediaUrl" => form.media.push(value.into_owned()),
                 "StatusCallback" if !value.is_empty() => {
@@ -175,7 +180,8 @@ impl Form {
         if !is_phone(&self.to) {
             return Err(self.invalid_recipient());
         }
-        if !is_phone(&self.from) && !is_short_or_named(&self.from) {
+        let is_service = self.from.len() == SERVICE_SID_BYTES && self.from.starts_with(SERVICE);
+        if !is_service && !is_phone(&self.from) && !is_short_or_named(&self.from) {
             return refuse(21212, "Invalid 'From' Phone Number");
         }
         if self.body.chars().count() > BODY_CHARS_MAX {

@@ -15,6 +15,7 @@ use hatch_domain::Decider;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::consent::Consent;
 use hatch_domain::message::Message;
+use hatch_domain::pool::Pool;
 use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
@@ -45,6 +46,7 @@ pub static DEFINITION: Definition = Definition {
         MEMBER,
         ACCOUNT,
         <Route as Decider>::KIND,
+        <Pool as Decider>::KIND,
     ],
     read_models: &["audit"],
     gates_admission: false,

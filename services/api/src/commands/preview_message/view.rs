@@ -40,15 +40,6 @@ pub(crate) struct Preview {
     warnings: Vec<Warning>,
 }
 
-/// The pool that a sender is of.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PreviewPool)]
-struct PoolView {
-    /// What it is called.
-    name: String,
-    /// Why it is this sender, in words that may change, such as `sticky` or `country`.
-    reason: String,
-}
 
 /// An account of a preview's route.
 #[derive(Debug, Serialize, ToSchema)]
