@@ -3,13 +3,9 @@
 use hatch_domain::Priority;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
-<<<<<<< HEAD
-use hatch_routing::{AccountState, Asked, Availability, Plan, Route, RouteTable, likeliest, plan};
-=======
 use hatch_domain::carrier::Shift;
 use hatch_routing::balance::Shifts;
 use hatch_routing::{AccountState, Asked, Availability, Plan, RouteTable, likeliest, plan};
->>>>>>> int
 use tokio::sync::watch;
 
 use crate::account::{Account, Wanted};
@@ -75,6 +71,26 @@ pub struct RouteQuestion<'a> {
     pub tried: &'a [AccountName],
     /// What weights choose by ([`hatch_routing::seed`]); none of a message that is not there yet.
     pub seed: Option<u64>,
+}
+
+impl RouteQuestion<'_> {
+    /// How the accounts share such messages that decide about this one, where not as their route says.
+    #[must_use]
+    pub fn shift<'s>(&self, table: &RouteTable, shifts: &'s Shifts) -> Option<&'s Shift> {
+        if shifts.is_empty() || self.account.is_some() {
+            return None;
+        }
+        let asked = Asked {
+            tenant: self.wanted.tenant,
+            channel: self.wanted.channel,
+            from: self.wanted.from,
+            to: self.to,
+            priority: self.priority,
+            account: None,
+            seed: 0,
+        };
+        shifts.for_message(table.first_that_fits(&asked)?, &asked)
+    }
 }
 
 /// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live account,

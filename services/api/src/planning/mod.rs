@@ -16,11 +16,7 @@ use hatch_domain::carrier::{Carrier, Opening};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
 use hatch_routing::balance::Shifts;
-<<<<<<< HEAD
-use hatch_routing::{Asked, Availability, Decision, Plan, RouteTable};
-=======
 use hatch_routing::{Availability, Plan};
->>>>>>> int
 
 pub use self::table::route_table;
 
@@ -35,11 +31,7 @@ pub struct Planning {
     pub directory: Directory,
     /// What it told once.
     pub log: Log,
-<<<<<<< HEAD
-    /// Whether shares go as the balance has moved them, and not only as routes say.
-=======
     /// Whether messages are shared as the balance has it, and not as the routes say.
->>>>>>> int
     pub is_balanced: bool,
 }
 
@@ -81,14 +73,6 @@ impl Planning {
     /// By which account the message would go now.
     #[must_use]
     pub fn now(&self, question: &RouteQuestion<'_>) -> Planned {
-<<<<<<< HEAD
-        let (accounts, table) = (self.accounts.current(), self.routes.current());
-        let carriers = if self.is_balanced { self.directory.carriers() } else { Vec::new() };
-        let shifts = Shifts::of(carriers.iter().map(Arc::as_ref));
-        let shift = moved(&shifts, &table, question);
-        let plan = route(question, &table, &accounts, |account| {
-            health(&account.name, self.told(account).as_deref(), shift)
-=======
         let accounts = self.accounts.current();
         let (table, told) = (self.routes.current(), self.directory.carriers());
         let shifts = self.shifts(told.iter().map(|one| &**one));
@@ -96,7 +80,6 @@ impl Planning {
         let plan = route(question, &table, &accounts, |account| AccountHealth {
             weight: shift.and_then(|shift| shift.weight(&account.name)),
             ..health(self.told(account).as_deref())
->>>>>>> int
         });
         let takes = accounts.iter().filter(|account| account.takes(&question.wanted));
         let states = takes
@@ -123,6 +106,11 @@ impl Planning {
         until: Position,
     ) -> Result<Planned, PlanningError> {
         past::plan(self, question, until).await
+    }
+
+    /// How messages are shared, by what was told.
+    fn shifts<'c>(&self, told: impl Iterator<Item = &'c Carrier>) -> Shifts {
+        if self.is_balanced { Shifts::of(told) } else { Shifts::default() }
     }
 
     fn told(&self, account: &Account) -> Option<Arc<Carrier>> {

@@ -118,16 +118,6 @@ pub(super) async fn plan(
             told.insert(account.name.clone(), carrier);
         }
     }
-<<<<<<< HEAD
-    let carriers = told.values().filter(|_| planning.is_balanced);
-    let shifts = Shifts::of(carriers);
-    let shift = moved(&shifts, &table, question);
-    let states: Vec<AccountState<'_>> = accounts
-        .iter()
-        .map(|account| {
-            let told = told.get(&account.name);
-            let AccountHealth { availability, weight } = health(&account.name, told, shift);
-=======
     let shifts = planning.shifts(told.values());
     let shift = question.shift(&table, &shifts);
     let states: Vec<AccountState<'_>> = accounts
@@ -135,7 +125,6 @@ pub(super) async fn plan(
         .map(|account| {
             let AccountHealth { availability, .. } = health(told.get(&account.name));
             let weight = shift.and_then(|shift| shift.weight(&account.name));
->>>>>>> int
             AccountState { name: &account.name, availability, weight }
         })
         .collect();
@@ -235,17 +224,6 @@ async fn carrier(
     if planning.directory.carrier(provider, key).is_none() {
         return Ok(Carrier::default());
     }
-<<<<<<< HEAD
-    // Each month goes on where the one before it ended.
-    let mut carrier = Carrier::default();
-    for back in (0..MONTHS_MAX).rev() {
-        let Some(month) = then.checked_sub_months(Months::new(back)) else { continue };
-        let id = carrier_id(provider, key, month);
-        let of_month: Carrier = folded(planning, account.home, id.0, until).await?;
-        carrier = of_month.following(carrier);
-    }
-    Ok(carrier)
-=======
     let mut told = Carrier::default();
     for back in 0..MONTHS_MAX {
         let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
@@ -257,7 +235,6 @@ async fn carrier(
         }
     }
     Ok(told)
->>>>>>> int
 }
 
 /// The state of a stream when the log ended at `until`.
