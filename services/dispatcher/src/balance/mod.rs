@@ -22,8 +22,8 @@ use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{Channel, time};
 use hatch_eventstore::{Execute, LogError, Metadata, Position, log_unless_away};
 use hatch_providers::RouteQuestion;
+use hatch_routing::RouteTable;
 use hatch_routing::balance::Shifts;
-use hatch_routing::{Asked, RouteTable};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -58,20 +58,7 @@ impl Balance {
 
     /// How the accounts of the route that decides about a message share such messages, where not as it says.
     pub(crate) fn shift(&self, table: &RouteTable, question: &RouteQuestion<'_>) -> Option<Shift> {
-        let shifts = self.shifts();
-        if shifts.is_empty() || question.account.is_some() {
-            return None;
-        }
-        let asked = Asked {
-            tenant: question.wanted.tenant,
-            channel: question.wanted.channel,
-            from: question.wanted.from,
-            to: question.to,
-            priority: question.priority,
-            account: None,
-            seed: 0,
-        };
-        shifts.for_message(table.first_that_fits(&asked)?, &asked).cloned()
+        question.shift(table, &self.shifts()).cloned()
     }
 }
 
