@@ -6,7 +6,7 @@ use hatch::roles::Role;
 use hatch::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::harness::{Hatch, SENDER};
+use crate::harness::{Hatch, SENDER, set_of};
 use crate::time::as_in_production;
 
 /// What the end of a phone number or a mailbox makes of a message.
@@ -55,9 +55,12 @@ async fn send(hatch: &Hatch, message: &Value) -> String {
     hatch.post("/api/v1/messages", message).await.text("id").to_owned()
 }
 
-/// The same of the provider of texts that signs its webhooks and cannot be asked: what came of an SMS, its calls, and
-/// messages that were taken. Whether somebody opted out, it tells once it has the message.
-const BY_TOKENS: [(&str, &str, u64, usize); 11] = [
+/// What came of a message to one recipient, its calls, and messages that were taken.
+type Came = (&'static str, &'static str, u64, usize);
+
+/// The same of the provider of texts that signs its webhooks and cannot be asked. Whether somebody opted out, it tells once
+/// it has the message.
+const BY_TOKENS: [Came; 11] = [
     ("1234", "delivered", 1, 1),
     ("0429", "delivered", 3, 1),
     ("0500", "delivered", 3, 1),
@@ -71,40 +74,78 @@ const BY_TOKENS: [(&str, &str, u64, usize); 11] = [
     ("0666", "undelivered", 1, 1),
 ];
 
-/// Texts go by the account of that provider alone.
-fn by_tokens(settings: &mut Settings) {
+/// The same of the provider of mails that knows them by our own ids, and so can be asked. It takes whatever it is given, and
+/// tells later.
+const BY_IDS: [Came; 11] = [
+    ("ann", "delivered", 1, 1),
+    ("throttle", "delivered", 3, 1),
+    ("outage", "delivered", 3, 1),
+    ("invalid", "failed", 1, 1),
+    ("optout", "failed", 1, 1),
+    ("mute", "delivered", 1, 1),
+    ("hole", "failed", 3, 0),
+    ("disorder", "delivered", 1, 1),
+    ("early", "delivered", 1, 1),
+    ("silent", "sent", 1, 1),
+    ("bounce", "undelivered", 1, 1),
+];
+
+/// What goes by the account `other` goes by that of `provider` alone.
+fn in_place_of(settings: &mut Settings, other: &str, provider: &str) {
     three_attempts(settings);
     let usual = hatch_simulator::Account::usual().into_iter();
-    let mut account = usual.filter(|one| one.provider == "vonage").map(|one| one.settings);
+    let mut account = usual.filter(|one| one.provider == provider).map(|one| one.settings);
     let mut account = account.next().expect("the simulator has one");
-    let twilio = settings.accounts.remove("twilio").expect("an account");
+    let other = settings.accounts.remove(other).expect("an account");
     for key in ["base_url", "http_timeout_ms", "connect_timeout_ms"] {
-        account.insert(key.to_owned(), twilio.of_provider[key].clone());
+        account.insert(key.to_owned(), other.of_provider[key].clone());
     }
-    account.insert("provider".to_owned(), json!("vonage"));
+    account.insert("provider".to_owned(), json!(provider));
     let account = serde_json::from_value(Value::Object(account)).expect("settings");
-    settings.accounts.insert("vonage".to_owned(), account);
+    settings.accounts.insert(provider.to_owned(), account);
 }
 
 #[tokio::test]
 async fn every_outcome_for_sms_by_a_provider_that_cannot_be_asked() {
-    let hatch = Hatch::start_with_clock(&Role::ALL, by_tokens).await;
+    let by = |settings: &mut Settings| in_place_of(settings, "twilio", "vonage");
+    let hatch = Hatch::start_with_clock(&Role::ALL, by).await;
+    let sms =
+        |phone: &str| json!({"from": SENDER, "to": format!("+1804555{phone}"), "body": "Hello"});
+    every_outcome(hatch, &BY_TOKENS, sms).await;
+}
+
+#[tokio::test]
+async fn every_outcome_for_email_by_a_provider_that_can_be_asked() {
+    let by = |settings: &mut Settings| {
+        in_place_of(settings, "sendgrid", "mailgun");
+        // What is at the simulator is among its events at once.
+        set_of(settings, "mailgun", "events_settled_after_ms", json!(0));
+    };
+    let hatch = Hatch::start_with_clock(&Role::ALL, by).await;
+    let mail = |mailbox: &str| {
+        let to = format!("{mailbox}@example.com");
+        json!({"from": "user@usehatchapp.com", "to": to, "subject": "Hello", "body": "Hello"})
+    };
+    every_outcome(hatch, &BY_IDS, mail).await;
+}
+
+async fn every_outcome(hatch: Hatch, table: &[Came], message: impl Fn(&str) -> Value) {
     let mut sent = Vec::new();
-    for (phone, ..) in BY_TOKENS {
-        let sms = json!({"from": SENDER, "to": format!("+1804555{phone}"), "body": "Hello"});
-        sent.push(send(&hatch, &sms).await);
+    for (recipient, ..) in table {
+        sent.push(send(&hatch, &message(recipient)).await);
     }
-    for ((_, status, ..), id) in BY_TOKENS.iter().zip(&sent) {
+    for ((_, status, ..), id) in table.iter().zip(&sent) {
         hatch.hasten(id, status).await;
     }
     let record = hatch.record().await;
-    for ((phone, status, calls, expected), id) in BY_TOKENS.iter().zip(&sent) {
+    for ((recipient, status, calls, expected), id) in table.iter().zip(&sent) {
         let message = hatch.message_with_status(id, status).await;
         let taken = record.iter().filter(|line| line["hatch_message_id"] == *id).count();
         let events = hatch.event_types(id).await.join(" ");
-        line(format!("{phone:<10} {status:<12} {:>5} {taken:>5}  {events}\n", message["attempts"]))
+        let attempts = &message["attempts"];
+        line(format!("{recipient:<10} {status:<12} {attempts:>5} {taken:>5}  {events}\n"))
             .expect("printed");
-        assert_eq!((&message["attempts"], taken), (&json!(calls), *expected), "{phone}: {events}");
+        assert_eq!((attempts, taken), (&json!(calls), *expected), "{recipient}: {events}");
     }
     hatch.finish().await;
 }

@@ -86,8 +86,12 @@ impl Config {
 
     /// The waits that decide what is due of a message whose attempt this account made.
     pub(crate) fn waits_of(&self, account: Option<&SendingAccount>) -> Waits {
-        let call = account.map(|account| account.http_timeout + LEASE_MARGIN);
-        Waits { call: self.waits.call.max(call.unwrap_or_default()), ..self.waits }
+        let Some(account) = account else { return self.waits };
+        Waits {
+            call: self.waits.call.max(account.http_timeout + LEASE_MARGIN),
+            conclusive_after: account.adapter.conclusive_after(),
+            ..self.waits
+        }
     }
 }
 
