@@ -28,14 +28,14 @@ const ONE: &str = "
       FROM hatch.tasks
      WHERE tenant_id = $1 AND id = $2";
 
-/// The oldest that nobody works at.
+/// The one that nobody has worked at for longest. What a newer build asks for is left to that.
 const LEASE: &str = "
     UPDATE hatch.tasks
        SET status = 'running', lease = $1, leased_until = now() + make_interval(secs => $2),
            started_at = coalesce(started_at, $3)
      WHERE id = (SELECT id FROM hatch.tasks
-                  WHERE finished_at IS NULL AND (leased_until IS NULL OR leased_until < now())
-                  ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                  WHERE finished_at IS NULL AND kind = ANY($4) AND (leased_until IS NULL OR leased_until < now())
+                  ORDER BY coalesce(leased_until, created_at) LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id, tenant_id, kind, request, actor, total, done, failed, errors, place, page";
 
 const ADVANCE: &str = "
@@ -213,17 +213,17 @@ impl ReadModel {
         Ok(rows.first().map(task).transpose()?)
     }
 
-    /// Takes the oldest task that nobody works at, of whichever tenant, for so many seconds.
+    /// Takes the task of one of these kinds that nobody has worked at for longest, of whichever tenant, for so many seconds.
     ///
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn lease_task(
         &self,
-        lease: Uuid,
-        seconds: f64,
+        kinds: &[&str],
+        (lease, seconds): (Uuid, f64),
         at: DateTime<Utc>,
     ) -> Result<Option<LeasedTask>, QueryError> {
-        let rows = self.prepared(LEASE, &[&lease, &seconds, &at]).await?;
+        let rows = self.prepared(LEASE, &[&lease, &seconds, &at, &kinds]).await?;
         Ok(rows.first().map(leased).transpose()?)
     }
 

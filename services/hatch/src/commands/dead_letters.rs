@@ -115,7 +115,8 @@ async fn all(
 ) -> anyhow::Result<Vec<MessageId>> {
     let (mut ids, mut before) = (Vec::new(), Position(i64::MAX));
     loop {
-        let some = read_model.message_ids(tenant, filter, before, READ_AT_ONCE).await?;
+        let some =
+            read_model.message_ids(tenant, filter, (Position::START, before), READ_AT_ONCE).await?;
         let Some((last, _)) = some.last() else { return Ok(ids) };
         before = *last;
         ids.extend(some.into_iter().map(|(_, id)| id));

@@ -6,8 +6,10 @@ use axum::http::{Method, StatusCode};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::Resolution;
+use hatch_domain::message::status::Status;
 use hatch_domain::scope::Scope;
-use hatch_readmodel::messages;
+use hatch_eventstore::Position;
+use hatch_readmodel::{MessageFilter, messages};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -162,4 +164,61 @@ async fn a_key_that_sends_some_messages_names_those_that_it_sends_again() {
     assert_eq!(others.status, StatusCode::FORBIDDEN, "{}", others.body);
     let retried = MessageCommand::Retry { at: api.in_time(chrono::TimeDelta::zero()) };
     api.change_message(TenantId::DEFAULT, ids[0], &retried).await;
+}
+
+#[tokio::test]
+async fn slow_tasks_keep_no_other_from_being_done() {
+    let api = Api::start().await;
+    let ids = failed(&api, 3).await;
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let asked = json!({"ids": ids[..2], "rate_per_s": 0.1});
+        slow.push(api.post(REDRIVE, &asked).await.body["id"].clone());
+    }
+    let quick = api.post(REDRIVE, &json!({"ids": ids[2..]})).await;
+    let task = over(&api, &quick.body["id"]).await;
+    assert_eq!((&task["status"], &task["done"]), (&"done".into(), &1.into()), "{task}");
+    for id in slow {
+        let path = format!("/api/v1/tasks/{}", id.as_str().expect("an id"));
+        let task = api.get(&path).await.body;
+        assert_eq!(task["status"], "running", "{task}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_newer_build_asks_for_is_left_to_that() {
+    let api = Api::start().await;
+    let ids = failed(&api, 1).await;
+    let id = Uuid::from_u128(9);
+    api.sql(&format!(
+        "INSERT INTO hatch.tasks (id, tenant_id, kind, status, request, request_hash, actor, created_at)
+         VALUES ('{id}', '{}', 'moon.land', 'queued', '{{}}', '', 'somebody', '2026-01-01T00:00:00Z')",
+        TenantId::DEFAULT
+    ))
+    .await;
+    let known = api.post(REDRIVE, &json!({"ids": ids})).await;
+    over(&api, &known.body["id"]).await;
+    let task = api.get(&format!("/api/v1/tasks/{id}")).await.body;
+    assert_eq!(task["status"], "queued", "{task}");
+}
+
+#[tokio::test]
+async fn of_very_many_that_failed_some_are_looked_at_at_a_time() {
+    let api = Api::start().await;
+    let mut newest_first = failed(&api, 3).await;
+    newest_first.reverse();
+    let read = api.read_model();
+    let filter = MessageFilter { status: Some(Status::Failed), ..MessageFilter::default() };
+    let (mut before, mut seen) = (Position(i64::MAX), Vec::new());
+    let oldest = async |before| {
+        let of = read.oldest_of_some(TenantId::DEFAULT, Status::Failed, before, 2).await;
+        of.expect("PostgreSQL answers")
+    };
+    while let Some(from) = oldest(before).await {
+        let some = read.message_ids(TenantId::DEFAULT, &filter, (from, before), 9).await;
+        let some = some.expect("PostgreSQL answers");
+        seen.push(some.into_iter().map(|(_, id)| id.0).collect::<Vec<_>>());
+        before = from;
+    }
+    assert_eq!(seen, [&newest_first[..2], &newest_first[2..]]);
 }

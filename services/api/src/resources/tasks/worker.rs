@@ -1,7 +1,8 @@
 //! Does the tasks that were asked for: several at a time, each by one process at a time.
 //!
 //! The parts that are begun with are written down before, and each is done by a command with a key of its own: a process
-//! that goes on with a task does none of them twice.
+//! that goes on with a task does none of them twice. Tasks take turns: one that is slow, or long, keeps no other from being
+//! begun.
 
 use std::time::Duration;
 
@@ -9,11 +10,15 @@ use chrono::TimeDelta;
 use futures::StreamExt as _;
 use hatch_domain::actor::Actor;
 use hatch_domain::ids::MessageId;
-use hatch_eventstore::{CommandKey, ExecuteError, Position, Store};
-use hatch_readmodel::{LeasedTask, QueryError, ReadModel, TASK_ERRORS_MAX, TaskError};
+use hatch_domain::message::command::MessageRejection;
+use hatch_domain::message::status::Status;
+use hatch_eventstore::{AppendError, CommandKey, ExecuteError, Position, Store};
+use hatch_readmodel::{
+    LeasedTask, MessageFilter, QueryError, ReadModel, TASK_ERRORS_MAX, TaskError,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,6 +34,10 @@ const AT_ONCE: usize = 4;
 /// How long a task is one process's, unless that says that it goes on.
 const LEASE_SECONDS: f64 = 60.0;
 
+/// How long a process stays with a task until others have their turn, and how long it waits for the next part meanwhile.
+const TURN: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Messages of a part at most, and of these under way at a time.
 const PAGE_MAX: u32 = 100;
 const UNDER_WAY_MAX: usize = 16;
@@ -37,8 +46,10 @@ const UNDER_WAY_MAX: usize = 16;
 const TRIES_MAX: usize = 20;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// Messages that are counted beforehand at most.
+/// Messages that are counted beforehand at most, and those that failed of which a page is looked for at a time: however few
+/// of them a filter lets through, PostgreSQL answers in time.
 const COUNTED_MAX: u32 = 100_000;
+const LOOKED_AT: i64 = 5_000;
 
 /// How long a task is kept that is over, and between two looks at which are not.
 const KEPT: TimeDelta = TimeDelta::days(30);
@@ -82,12 +93,11 @@ pub async fn run(store: Store, read_model: ReadModel, shutdown: CancellationToke
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut under_way, mut forget_at) = (JoinSet::new(), Instant::now());
-    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        while under_way.try_join_next().is_some() {}
+    while shutdown.run_until_cancelled(next_look(&mut ticks, &mut under_way)).await.is_some() {
         while under_way.len() < AT_ONCE {
             let lease = worker.store.environment().new_id();
             let now = worker.store.environment().now();
-            match worker.read_model.lease_task(lease, LEASE_SECONDS, now).await {
+            match worker.read_model.lease_task(&[KIND], (lease, LEASE_SECONDS), now).await {
                 Ok(Some(task)) => drop(under_way.spawn(worker.clone().work(task, lease))),
                 Ok(None) => break,
                 Err(error) => {
@@ -106,12 +116,21 @@ pub async fn run(store: Store, read_model: ReadModel, shutdown: CancellationToke
     while under_way.join_next().await.is_some() {}
 }
 
+/// Until it is time, or there is room for one more.
+async fn next_look(ticks: &mut Interval, under_way: &mut JoinSet<()>) {
+    tokio::select! {
+        _ = ticks.tick() => {}
+        Some(_) = under_way.join_next() => {}
+    }
+    while under_way.try_join_next().is_some() {}
+}
+
 impl Worker {
     async fn work(self, task: LeasedTask, lease: Uuid) {
         let id = task.id;
         match self.redrive(task, lease).await {
             Ok(()) => tracing::info!(%id, "a task is over"),
-            Err(Stop::Left) => tracing::info!(%id, "a task is left to whoever goes on with it"),
+            Err(Stop::Left) => tracing::debug!(%id, "a task is left to whoever goes on with it"),
             Err(Stop::Unread(error)) => {
                 tracing::warn!(%id, error = %error, "a task goes on later");
             }
@@ -119,8 +138,7 @@ impl Worker {
     }
 
     async fn redrive(&self, mut task: LeasedTask, lease: Uuid) -> Result<(), Stop> {
-        let request = serde_json::from_value::<Redrive>(task.request.clone()).ok();
-        let Some(request) = request.filter(|_| task.kind == KIND) else {
+        let Ok(request) = serde_json::from_value::<Redrive>(task.request.clone()) else {
             let detail = "this build does not know how to do it".to_owned();
             task.errors.push(TaskError { id: task.id, detail });
             self.advance(&task, lease, LEASE_SECONDS).await?;
@@ -128,49 +146,70 @@ impl Worker {
         };
         let asked_at = self.read_model.task(task.tenant, task.id).await?;
         let Some(asked_at) = asked_at.map(|task| task.created_at) else { return Err(Stop::Left) };
-        let filter = match &request.which {
-            Which::Ids(_) => None,
-            Which::Filter(filter) => Some(filter.as_ref().clone().until(asked_at)),
-        };
-        if let (Some(filter), None, None) = (&filter, task.total, task.place) {
-            task.total = self.read_model.count_messages(task.tenant, filter, COUNTED_MAX).await?;
-        }
+        let turn_ends = Instant::now() + TURN;
         loop {
             if task.page.is_empty() {
-                match (&request.which, &filter) {
-                    (Which::Ids(ids), _) => next_of(ids, &mut task, request.rate_per_s),
-                    (_, Some(filter)) => {
-                        let before = task.place.map_or(Position(i64::MAX), Position);
-                        let limit = page_of(request.rate_per_s);
-                        let (tenant, read) = (task.tenant, &self.read_model);
-                        let found = read.message_ids(tenant, filter, before, limit).await?;
-                        task.place = found.last().map(|(position, _)| position.0).or(task.place);
-                        task.page = found.into_iter().map(|(_, id)| id.0).collect();
+                let is_more = match &request.which {
+                    Which::Ids(ids) => next_of(ids, &mut task, request.rate_per_s),
+                    Which::Filter(filter) => {
+                        let filter = filter.as_ref().clone().until(asked_at);
+                        self.next_failed(&filter, &mut task, request.rate_per_s).await?
                     }
-                    (Which::Filter(_), None) => {}
-                }
-                if task.page.is_empty() {
+                };
+                if !is_more {
                     return self.end(&task, lease, true).await;
                 }
                 self.advance(&task, lease, LEASE_SECONDS).await?;
             }
-            self.do_page(&mut task, request.rate_per_s).await?;
+            let done = self.do_page(&mut task, request.rate_per_s).await;
             // Who ends leaves it to others at once.
             let is_over = self.shutdown.is_cancelled();
-            self.advance(&task, lease, if is_over { 0.0 } else { LEASE_SECONDS }).await?;
-            if is_over {
+            let Some(wait) = done else {
+                let seconds = if is_over { 0.0 } else { LEASE_SECONDS };
+                self.advance(&task, lease, seconds).await?;
+                return Err(Stop::Left);
+            };
+            if is_over || wait > WAIT_MAX || Instant::now() >= turn_ends {
+                self.advance(&task, lease, wait.as_secs_f64()).await?;
                 return Err(Stop::Left);
             }
+            self.advance(&task, lease, LEASE_SECONDS).await?;
+            sleep(wait).await;
         }
     }
 
-    /// Does the parts that are begun with, at the rate that was asked for.
-    async fn do_page(&self, task: &mut LeasedTask, rate_per_s: f64) -> Result<(), Stop> {
+    /// Begins with the next of those that failed and that the filter lets through, if there may be any. Of very many, it
+    /// looks at some, and goes on behind these.
+    async fn next_failed(
+        &self,
+        filter: &MessageFilter,
+        task: &mut LeasedTask,
+        rate_per_s: f64,
+    ) -> Result<bool, Stop> {
+        let (tenant, read) = (task.tenant, &self.read_model);
+        if task.total.is_none() && task.place.is_none() {
+            // It is for people. Where that takes too long, nobody is told.
+            task.total = read.count_messages(tenant, filter, COUNTED_MAX).await.unwrap_or_default();
+        }
+        let before = task.place.map_or(Position(i64::MAX), Position);
+        let from = read.oldest_of_some(tenant, Status::Failed, before, LOOKED_AT).await?;
+        let Some(from) = from else { return Ok(false) };
+        let limit = page_of(rate_per_s);
+        let found = read.message_ids(tenant, filter, (from, before), limit).await?;
+        let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let last = found.last().filter(|_| is_full);
+        task.place = Some(last.map_or(from.0, |(position, _)| position.0));
+        task.page = found.into_iter().map(|(_, id)| id.0).collect();
+        Ok(true)
+    }
+
+    /// Does the parts that are begun with, at the rate that was asked for, and says how long the next ones have to wait;
+    /// none where the log did not answer for one of them: all of them are begun with again.
+    async fn do_page(&self, task: &mut LeasedTask, rate_per_s: f64) -> Option<Duration> {
         let begun = Instant::now();
         let slot = |n: usize| begun + Duration::from_secs_f64(f64::from(small(n)) / rate_per_s);
-        let page = std::mem::take(&mut task.page);
         let actor: Actor = task.actor.parse().unwrap_or_else(|never| match never {});
-        let parts = futures::stream::iter(page.iter().copied().enumerate());
+        let parts = futures::stream::iter(task.page.clone().into_iter().enumerate());
         let parts = parts.map(|(n, id)| {
             let (at, change) = (slot(n), change_of(task, &actor, id));
             async move {
@@ -180,7 +219,7 @@ impl Worker {
         });
         let parts: Vec<Part> = parts.buffer_unordered(UNDER_WAY_MAX).collect().await;
         if parts.iter().any(|part| matches!(part, Part::Open)) {
-            return Err(Stop::Left);
+            return None;
         }
         for part in parts {
             match part {
@@ -194,10 +233,8 @@ impl Worker {
                 Part::Open => {}
             }
         }
-        if !self.shutdown.is_cancelled() {
-            sleep_until(slot(page.len())).await;
-        }
-        Ok(())
+        let page = std::mem::take(&mut task.page);
+        Some(slot(page.len()).saturating_duration_since(Instant::now()))
     }
 
     /// Begins a new round for one message, unless this task has begun one before.
@@ -206,10 +243,7 @@ impl Worker {
         for _ in 0..TRIES_MAX {
             match retry(&self.store, change.clone(), MessageId(id)).await {
                 Ok(_) => return Part::Done,
-                Err(ExecuteError::Rejected(rejection)) => return failed(rejection.to_string()),
-                Err(ExecuteError::Decode(_)) => {
-                    return failed("this build cannot read the message".to_owned());
-                }
+                Err(error) if is_final(&error) => return failed(told(&error)),
                 Err(_) if self.shutdown.is_cancelled() => return Part::Open,
                 Err(_) => sleep(TRY_EVERY).await,
             }
@@ -229,6 +263,28 @@ impl Worker {
     }
 }
 
+/// Whether the same would fail again, however often it is tried.
+fn is_final(error: &ExecuteError<MessageRejection>) -> bool {
+    use AppendError as E;
+    match error {
+        ExecuteError::Rejected(_) | ExecuteError::Decode(_) => true,
+        ExecuteError::Append(error) => {
+            matches!(error, E::KeyReused | E::ForeignTenant(_) | E::ForeignKind(_) | E::Refused(_))
+        }
+        ExecuteError::Log(_) => false,
+    }
+}
+
+/// What such an error is, for people.
+fn told(error: &ExecuteError<MessageRejection>) -> String {
+    match error {
+        ExecuteError::Rejected(rejection) => rejection.to_string(),
+        ExecuteError::Append(error) => error.to_string(),
+        ExecuteError::Decode(_) => "this build cannot read the message".to_owned(),
+        ExecuteError::Log(error) => error.to_string(),
+    }
+}
+
 /// Who sends a message of the task again, once.
 fn change_of(task: &LeasedTask, actor: &Actor, message: Uuid) -> Change {
     let name = format!("{}\n{message}", task.id);
@@ -239,12 +295,13 @@ fn change_of(task: &LeasedTask, actor: &Actor, message: Uuid) -> Change {
     Change { tenant_id: task.tenant, actor: actor.clone(), key: Some(key) }
 }
 
-/// Begins with the next of the messages that were named.
-fn next_of(ids: &[Uuid], task: &mut LeasedTask, rate_per_s: f64) {
+/// Begins with the next of the messages that were named, if there are any.
+fn next_of(ids: &[Uuid], task: &mut LeasedTask, rate_per_s: f64) -> bool {
     let from = task.place.and_then(|place| usize::try_from(place).ok()).unwrap_or_default();
     let size = usize::try_from(page_of(rate_per_s)).unwrap_or(1);
     task.page = ids.iter().skip(from).take(size).copied().collect();
     task.place = i64::try_from(from + task.page.len()).ok();
+    !task.page.is_empty()
 }
 
 /// Messages that take about a second.
@@ -255,4 +312,30 @@ fn page_of(rate_per_s: f64) -> u32 {
 /// A place in a page.
 fn small(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(PAGE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_will_never_take_is_not_tried_for_ever() {
+        let failed = |error: AppendError| ExecuteError::<MessageRejection>::Append(error);
+        for error in [
+            AppendError::Refused("the stream has too many events".to_owned()),
+            AppendError::KeyReused,
+            AppendError::ForeignKind(Uuid::nil()),
+        ] {
+            assert!(is_final(&failed(error)));
+        }
+        for error in [AppendError::Unavailable, AppendError::Overloaded, AppendError::Fenced] {
+            assert!(!is_final(&failed(error)));
+        }
+    }
+
+    #[test]
+    fn a_part_takes_about_a_second() {
+        let pages = [0.1, 1.0, 49.9, 1_000.0].map(page_of);
+        assert_eq!(pages, [1, 1, 49, PAGE_MAX]);
+    }
 }

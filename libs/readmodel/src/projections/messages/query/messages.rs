@@ -89,6 +89,12 @@ const SENT_AS: &str = "
        AND ($4::text IS NULL OR account = $4)
      LIMIT 2";
 
+const OLDEST_OF_SOME: &str = "
+    SELECT min(created_position)
+      FROM (SELECT created_position FROM rm.message_statuses
+             WHERE tenant_id = $1 AND status = $2 AND created_position < $3
+             ORDER BY created_position DESC LIMIT $4) AS some";
+
 /// Which messages are wanted: those that every given field holds for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageFilter {
@@ -115,6 +121,9 @@ pub struct MessageFilter {
     /// Whose latest event happened before.
     pub to: Option<DateTime<Utc>>,
 }
+
+/// Wherever messages began.
+const ALL: (Position, Position) = (Position::START, Position(i64::MAX));
 
 /// By which account messages were attempted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +181,26 @@ impl ReadModel {
         Ok(list)
     }
 
-    /// Those of `tenant` that `filter` lets through and that began before `before`, the newest first: where each began, and
-    /// its id.
+    /// Of the messages of `tenant` with that status, the newest `count` that began before `before`: where the oldest of them
+    /// began; none where there are none.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn oldest_of_some(
+        &self,
+        tenant: TenantId,
+        status: Status,
+        before: Position,
+        count: i64,
+    ) -> Result<Option<Position>, QueryError> {
+        let values: [&(dyn ToSql + Sync); 4] = [&tenant.0, &status.as_str(), &before.0, &count];
+        let rows = self.prepared(OLDEST_OF_SOME, &values).await?;
+        let oldest = rows.first().map(|row| row.try_get::<_, Option<i64>>(0));
+        Ok(oldest.transpose().map_err(Error::from)?.flatten().map(Position))
+    }
+
+    /// Those of `tenant` that `filter` lets through and that began at `from` or later and before `before`, the newest first:
+    /// where each began, and its id.
     ///
     /// # Errors
     /// [`QueryError::Database`].
@@ -181,10 +208,10 @@ impl ReadModel {
         &self,
         tenant: TenantId,
         filter: &MessageFilter,
-        before: Position,
+        between: (Position, Position),
         limit: u32,
     ) -> Result<Vec<(Position, MessageId)>, QueryError> {
-        let (sql, conditions) = ids_sql(tenant, filter, before, limit);
+        let (sql, conditions) = ids_sql(tenant, filter, between, limit);
         let rows = self
             .ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?))
             .await?;
@@ -207,7 +234,7 @@ impl ReadModel {
         filter: &MessageFilter,
         most: u32,
     ) -> Result<Option<i64>, QueryError> {
-        let (sql, conditions) = ids_sql(tenant, filter, Position(i64::MAX), most + 1);
+        let (sql, conditions) = ids_sql(tenant, filter, ALL, most + 1);
         let sql = format!("SELECT count(*) FROM ({sql}) AS counted");
         let count: i64 = self
             .ask(async |client| {
@@ -315,18 +342,24 @@ pub(crate) fn list_sql(
     (sql, conditions)
 }
 
-/// The ids alone, and where each message began.
+/// The ids alone, and where each message began: at `from` or later, which each table names, too.
 fn ids_sql(
     tenant: TenantId,
     filter: &MessageFilter,
-    before: Position,
+    (from, before): (Position, Position),
     limit: u32,
 ) -> (String, Conditions) {
-    let conditions = conditions(tenant, filter, before, "m.created_position", "m");
+    let conditions = conditions(tenant, filter, before, "m.created_position", "m").and(
+        "m.created_position >= ",
+        "",
+        from.0,
+        Type::INT8,
+    );
+    let within = |of: &str| format!("{of} < $2 AND {of} >= {}", from.0);
     let sql = format!(
         "SELECT m.id, m.created_position FROM rm.messages m
          {}{}ORDER BY m.created_position DESC LIMIT {limit}",
-        joins(filter, "p.created_position < $2", "s.created_position < $2"),
+        joins(filter, &within("p.created_position"), &within("s.created_position")),
         conditions.sql()
     );
     (sql, conditions)
