@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
+use hatch_domain::message::event::BY_POLICY;
 use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
@@ -186,7 +187,7 @@ impl Dispatcher {
             }
             Settled::Fail => (0, "in doubt, and given up by policy"),
         };
-        due::not_sent(message, "in_doubt", detail, attempts_max, self.now())
+        due::not_sent(message, BY_POLICY, detail, attempts_max, self.now())
     }
 
     async fn settle(&self, pending: PendingMessage, settlement: Settlement) -> Next {

@@ -6,9 +6,22 @@ use utoipa::ToSchema;
 
 use super::command::{MessageRejection, ResolveDoubt};
 use super::decide::not_sent;
-use super::event::MessageEvent;
+use super::event::{MessageEvent, SendFailed};
 use super::state::Message;
 use crate::{ErrorClass, SendError};
+
+/// The code of the error by which a policy ends a doubt.
+pub const BY_POLICY: &str = "in_doubt";
+
+const RESEND: &str = "resolved_resend";
+
+impl SendFailed {
+    /// Whether nobody knows that the attempt did not send: a policy or a person ended the doubt all the same.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.error.code.as_str(), BY_POLICY | RESEND)
+    }
+}
 
 /// What a person says that an attempt in doubt was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -41,7 +54,7 @@ impl Resolution {
         match self {
             Self::Sent => None,
             Self::NotSent => Some("resolved_not_sent"),
-            Self::Resend => Some("resolved_resend"),
+            Self::Resend => Some(RESEND),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use super::doubt::{DoubtResolved, Resolution};
+pub use super::doubt::{BY_POLICY, DoubtResolved, Resolution};
 use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};

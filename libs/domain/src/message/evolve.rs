@@ -41,7 +41,7 @@ impl Message {
             }
             E::SendFailed(e) => {
                 self.not_before = e.retry_at;
-                self.note(e.attempt, |attempt| attempt.not_sent = true);
+                self.note(e.attempt, |attempt| attempt.not_sent = !e.is_unknown());
             }
             // What a person has sent again is not too late for that.
             E::DoubtResolved(e) if e.resolution == Resolution::Resend => {

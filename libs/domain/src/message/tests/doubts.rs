@@ -39,6 +39,21 @@ fn what_a_person_has_sent_again_is_due_at_once_and_valid_from_then() {
 }
 
 #[test]
+fn an_account_in_doubt_was_not_tried_whoever_has_it_sent_again() {
+    let again = |code: &str| {
+        let error = SendError { code: code.to_owned(), ..error(false) };
+        let retry_at = Some(at(40));
+        let settlement = Settlement::NotSent { error, retry_at };
+        let settle = SettleDoubt { attempt: 1, settlement, at: at(40) };
+        execute(doubtful().0, &MessageCommand::SettleDoubt(settle)).0.tried().count()
+    };
+    assert_eq!(again(event::BY_POLICY), 0, "nobody knows what became of it there");
+    assert_eq!(again("not_found"), 1);
+    let (resolved, _) = execute(doubtful().0, &resolve(Resolution::Resend).into());
+    assert_eq!(resolved.tried().count(), 0);
+}
+
+#[test]
 fn who_looked_says_so_with_a_reason_and_about_the_attempt() {
     let events = doubtful().when(resolve(Resolution::NotSent)).expect("in doubt");
     let reason = "asked their support".to_owned();

@@ -75,6 +75,8 @@ fn tell(attempts: &mut [MadeAttempt], event: &MessageEvent) {
         E::MessageDelivered(e) => e.attempt,
         E::MessageRead(e) => e.attempt,
         E::MessageUndelivered(e) => e.attempt,
+        // What we decide ourselves, the events before it say of the attempt.
+        E::MessageFailed(e) if e.receipt_id.is_some() => e.attempt,
         E::SendFailed(e) => e.attempt,
         E::SendInDoubt(e) => e.attempt,
         E::DoubtResolved(e) => e.attempt,
@@ -86,12 +88,22 @@ fn tell(attempts: &mut [MadeAttempt], event: &MessageEvent) {
         E::MessageSent(e) => attempt.took(Some(&e.provider_message_id)),
         E::MessageDelivered(e) => attempt.took(Some(&e.provider_message_id)),
         E::MessageRead(e) => attempt.took(Some(&e.provider_message_id)),
-        E::MessageUndelivered(e) => attempt.took(Some(&e.provider_message_id)),
+        E::MessageUndelivered(e) => {
+            attempt.took(Some(&e.provider_message_id));
+            attempt.lost(&e.error, e.recipient.is_some());
+        }
+        E::MessageFailed(e) => {
+            attempt.took(None);
+            attempt.lost(&e.error, e.recipient.is_some());
+        }
         E::DoubtResolved(e) if e.resolution == Resolution::Sent => {
             attempt.took(None);
             attempt.detail = Some(e.reason.clone());
         }
-        E::SendFailed(e) => attempt.failed(Outcome::NotSent, Some(&e.error)),
+        E::SendFailed(e) => {
+            let outcome = if e.is_unknown() { Outcome::InDoubt } else { Outcome::NotSent };
+            attempt.failed(outcome, Some(&e.error));
+        }
         E::AttemptAbandoned(e) => {
             attempt.failed(Outcome::Abandoned, e.error.as_ref());
             if e.error.is_none() {
@@ -115,6 +127,13 @@ impl MadeAttempt {
         }
     }
 
+    /// It took it and did not bring it: to one recipient of several, the others have it.
+    fn lost(&mut self, error: &SendError, is_of_one: bool) {
+        if !is_of_one {
+            (self.error, self.detail) = (Some(error.clone()), Some(error.detail.clone()));
+        }
+    }
+
     fn failed(&mut self, outcome: Outcome, error: Option<&SendError>) {
         self.outcome = outcome;
         self.error = error.cloned();
@@ -126,8 +145,10 @@ impl MadeAttempt {
 mod tests {
     use hatch_domain::ErrorClass;
     use hatch_domain::message::event::{
-        DoubtResolved, MessageSent, RetryRequested, SendAttempted, SendFailed, SendInDoubt,
+        DoubtResolved, MessageFailed, MessageSent, RetryRequested, SendAttempted, SendFailed,
+        SendInDoubt,
     };
+    use uuid::Uuid;
 
     use super::*;
 
@@ -204,5 +225,50 @@ mod tests {
         let [attempt] = &attempts[..] else { panic!("one attempt") };
         assert_eq!(attempt.outcome, Outcome::Sent);
         assert_eq!(attempt.detail.as_deref(), Some("seen in their console"));
+    }
+
+    #[test]
+    fn a_receipt_that_says_failed_ends_a_doubt_and_says_why() {
+        let doubt = SendInDoubt { attempt: 1, detail: "no answer".to_owned(), at: at(12) };
+        let error = SendError {
+            code: "30003".to_owned(),
+            class: ErrorClass::Unreachable,
+            detail: "unreachable".to_owned(),
+            permanent: true,
+        };
+        let failed = |receipt_id| MessageFailed {
+            attempt: 1,
+            error: error.clone(),
+            receipt_id,
+            recipient: None,
+            at: at(20),
+        };
+        let events = [requested(), attempted(1, 2), doubt.into()];
+        let by = |last: MessageFailed| attempts_of(&[&events[..], &[last.into()]].concat());
+        let told = by(failed(Some(Uuid::from_u128(1))));
+        assert_eq!(told[0].outcome, Outcome::Sent);
+        assert_eq!(told[0].error.as_ref().map(|error| error.code.as_str()), Some("30003"));
+        assert_eq!(by(failed(None))[0].outcome, Outcome::InDoubt, "nothing of the attempt");
+    }
+
+    #[test]
+    fn what_is_sent_again_without_knowing_stays_in_doubt() {
+        let doubt = || SendInDoubt { attempt: 1, detail: "no answer".to_owned(), at: at(12) };
+        for (code, outcome) in [
+            ("in_doubt", Outcome::InDoubt),
+            ("resolved_resend", Outcome::InDoubt),
+            ("resolved_not_sent", Outcome::NotSent),
+            ("not_found", Outcome::NotSent),
+        ] {
+            let error = SendError {
+                code: code.to_owned(),
+                class: ErrorClass::Other,
+                detail: "x".to_owned(),
+                permanent: false,
+            };
+            let failed = SendFailed { attempt: 1, error, retry_at: Some(at(20)), at: at(20) };
+            let events = [requested(), attempted(1, 2), doubt().into(), failed.into()];
+            assert_eq!(attempts_of(&events)[0].outcome, outcome, "{code}");
+        }
     }
 }
