@@ -150,6 +150,13 @@ fn value_at(text: &str, at: usize) -> Option<(usize, usize)> {
         let end = text[at + 1..].find(['&', '\n', '\r', ' ', '"']);
         return Some((at + 1, end.map_or(text.len(), |end| at + 1 + end)));
     }
+    // A URL within a form.
+    if text[at..].starts_with("%3D") || text[at..].starts_with("%3d") {
+        let begin = at + "%3D".len();
+        let ends = ["&", "%26", "\n", "\r", " ", "\""].map(|end| text[begin..].find(end));
+        let end = ends.into_iter().flatten().min();
+        return Some((begin, end.map_or(text.len(), |end| begin + end)));
+    }
     // A quote, or one that is escaped because the JSON stands in a text.
     let skip = |from: usize, skipped: &[u8]| {
         (from..bytes.len()).find(|place| !skipped.contains(&bytes[*place])).unwrap_or(bytes.len())
@@ -215,6 +222,10 @@ mod tests {
             (r#"{"api_secret":"s","to":"+1"}"#, r#"{"api_secret":"[redacted]","to":"+1"}"#),
             (r#"{"Token" : "a\"b", "to": 1}"#, r#"{"Token" : "[redacted]", "to": 1}"#),
             (r#"{"password":12345}"#, r#"{"password":[redacted]}"#),
+            (
+                "MediaUrl=https%3A%2F%2Fx.test%2Fa%3FX-Signature%3Dabc%26page%3D2&To=%2B1",
+                "MediaUrl=https%3A%2F%2Fx.test%2Fa%3FX-Signature%3D[redacted]%26page%3D2&To=%2B1",
+            ),
             ("the token is lost", "the token is lost"),
             ("Grüße, secret", "Grüße, secret"),
             ("client_secret_hash=é&a=1", "client_secret_hash=[redacted]&a=1"),
