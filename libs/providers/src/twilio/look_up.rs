@@ -204,7 +204,8 @@ impl Listed {
     fn compare(&self, asked: &LookUp, to: &str, since: &Since) -> Likeness {
         let message = &asked.message;
         let sender = match is_from_service(message) {
-            true => self.messaging_service_sid.as_deref(),
+            // One of no service says so by none.
+            true => self.messaging_service_sid.as_deref().or(Some("")),
             false => self.from.as_deref(),
         };
         let ends = self.to.as_deref().zip(sender);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Attachment;
+use hatch_domain::address::Address;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -213,6 +214,21 @@ async fn files_are_counted() {
     assert_eq!(looked_up(mms.clone(), &[page(&[listed], None)]).await, found(&["SM9"]));
     let another = changed(6, "body", "Hi");
     assert_eq!(looked_up(mms, &[page(&[another], None)]).await, LookedUp::NotFound);
+}
+
+/// Which number a service has chosen, only the provider knows.
+#[tokio::test]
+async fn a_message_of_a_service_is_found_by_the_service() {
+    let service = "MG0123456789abcdef0123456789abcdef";
+    let from = Address::sender(service).expect("a service");
+    let message = Outbound { from, ..outbound() };
+    let of_service = changed(6, "messaging_service_sid", service);
+    let list = page(&[of_service, listed("SM2", 6)], None);
+    let stub = Stub::start(reply(200, list)).await;
+    let looked_up = without_ages(adapter(&stub.url).look_up(&asked(message)).await);
+    assert_eq!(looked_up, found(&["SM9"]), "the other one is of no service");
+    let asked_for = stub.seen()[0].uri.to_string();
+    assert!(!asked_for.contains("From="), "{asked_for}");
 }
 
 #[tokio::test]
