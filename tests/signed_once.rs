@@ -5,8 +5,8 @@ use hatch::roles::Role;
 use hatch::settings::Settings;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
-use hmac::{Hmac, Mac};
 use reqwest::StatusCode;
+use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::harness::{Hatch, unique};
@@ -25,10 +25,9 @@ impl Signature {
     fn new(ago_s: i64) -> Self {
         let timestamp = (SystemEnvironment.now().timestamp() - ago_s).to_string();
         let token = unique();
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("any key");
-        mac.update(format!("{timestamp}{token}").as_bytes());
-        let digits = mac.finalize().into_bytes();
-        let signature = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
+        let signature = hmac::sign(&key, format!("{timestamp}{token}").as_bytes());
+        let signature = signature.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Self { timestamp, token, signature }
     }
 
