@@ -5,7 +5,7 @@ use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::carrier::Shift;
 use hatch_routing::balance::Shifts;
-use hatch_routing::{AccountState, Asked, Availability, Plan, RouteTable, likeliest, plan};
+use hatch_routing::{AccountState, Asked, Availability, Plan, Route, RouteTable, likeliest, plan};
 use tokio::sync::watch;
 
 use crate::account::{Account, Wanted};
@@ -73,22 +73,31 @@ pub struct RouteQuestion<'a> {
     pub seed: Option<u64>,
 }
 
-impl RouteQuestion<'_> {
+impl<'a> RouteQuestion<'a> {
+    /// The same for a plan.
+    fn asked(&self, seed: u64) -> Asked<'a> {
+        let Self { wanted, to, priority, account, .. } = *self;
+        let (tenant, channel, from) = (wanted.tenant, wanted.channel, wanted.from);
+        Asked { tenant, channel, from, to, priority, account, seed }
+    }
+
+    /// The accounts that the deciding route names; none where all count.
+    #[must_use]
+    pub fn named(&self, table: &RouteTable) -> Option<Vec<AccountName>> {
+        if let Some(account) = self.account {
+            return Some(vec![account.clone()]);
+        }
+        let route = table.first_that_fits(&self.asked(0))?;
+        Some(route.names().cloned().collect())
+    }
+
     /// How the accounts share such messages that decide about this one, where not as their route says.
     #[must_use]
     pub fn shift<'s>(&self, table: &RouteTable, shifts: &'s Shifts) -> Option<&'s Shift> {
         if shifts.is_empty() || self.account.is_some() {
             return None;
         }
-        let asked = Asked {
-            tenant: self.wanted.tenant,
-            channel: self.wanted.channel,
-            from: self.wanted.from,
-            to: self.to,
-            priority: self.priority,
-            account: None,
-            seed: 0,
-        };
+        let asked = self.asked(0);
         shifts.for_message(table.first_that_fits(&asked)?, &asked)
     }
 }
@@ -122,23 +131,22 @@ pub fn route_among(
     table: &RouteTable,
     states: &[AccountState<'_>],
 ) -> Plan {
-    let RouteQuestion { wanted, to, priority, account, tried, seed } = *question;
-    let (tenant, channel, from) = (wanted.tenant, wanted.channel, wanted.from);
-    let asked = |seed| Asked { tenant, channel, from, to, priority, account, seed };
+    let RouteQuestion { wanted, tried, seed, .. } = *question;
     let is_for_none =
         |route: &Route| !route.names().any(|name| states.iter().any(|state| state.name == name));
     let no_routes;
-    let table = if wanted.is_test && table.first_that_fits(&asked(0)).is_some_and(is_for_none) {
-        no_routes = RouteTable::default();
-        &no_routes
-    } else {
-        table
-    };
+    let table =
+        if wanted.is_test && table.first_that_fits(&question.asked(0)).is_some_and(is_for_none) {
+            no_routes = RouteTable::default();
+            &no_routes
+        } else {
+            table
+        };
     let (plan, seed): (Planner, u64) = match seed {
         Some(seed) => (plan, seed),
         None => (likeliest, 0),
     };
-    plan(table, &asked(seed), tried, states)
+    plan(table, &question.asked(seed), tried, states)
 }
 
 /// As a plan is made.

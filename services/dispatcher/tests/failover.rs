@@ -19,7 +19,7 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Environment, ErrorClass, SendError};
-use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };

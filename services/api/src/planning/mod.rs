@@ -16,7 +16,7 @@ use hatch_domain::carrier::{Carrier, Opening};
 use hatch_eventstore::{Log, LogError, Position};
 use hatch_providers::{Account, AccountHealth, Accounts, RouteQuestion, Routes, route};
 use hatch_routing::balance::Shifts;
-use hatch_routing::{Availability, Plan};
+use hatch_routing::{Availability, Decision, Plan};
 
 pub use self::table::route_table;
 

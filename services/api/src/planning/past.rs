@@ -21,11 +21,10 @@ use hatch_eventstore::Position;
 use hatch_providers::{
     Account, AccountHealth, RouteQuestion, Tenants, Terms, provider, route_among,
 };
-use hatch_routing::balance::Shifts;
 use hatch_routing::{AccountState, Route, RouteTable};
 use uuid::Uuid;
 
-use super::{KnownState, Planned, Planning, PlanningError, asked, health, moved, route_table};
+use super::{KnownState, Planned, Planning, PlanningError, health, route_table};
 
 /// Streams that are read for one plan at most.
 const STREAMS_MAX: usize = 500;
@@ -110,7 +109,7 @@ pub(super) async fn plan(
         None => DateTime::UNIX_EPOCH,
     };
     // Nothing has to be known of accounts that the route does not name.
-    let named = named(&table, question);
+    let named = question.named(&table);
     let mut told: BTreeMap<AccountName, Carrier> = BTreeMap::new();
     for account in &accounts {
         if named.as_ref().is_none_or(|names| names.contains(&account.name)) {
@@ -133,15 +132,6 @@ pub(super) async fn plan(
         .iter()
         .map(|account| (account.name.clone(), KnownState::of(told.get(&account.name))));
     Ok(Planned { plan, states: known.collect(), is_partly_of_now: true })
-}
-
-/// The accounts that the deciding route names; none where all count.
-fn named(table: &RouteTable, question: &RouteQuestion<'_>) -> Option<Vec<AccountName>> {
-    if let Some(account) = question.account {
-        return Some(vec![account.clone()]);
-    }
-    let route = table.first_that_fits(&asked(question))?;
-    Some(route.names().cloned().collect())
 }
 
 /// The tenant's routes as they were, and those of the files as they are.

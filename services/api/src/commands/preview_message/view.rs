@@ -40,7 +40,6 @@ pub(crate) struct Preview {
     warnings: Vec<Warning>,
 }
 
-
 /// An account of a preview's route.
 #[derive(Debug, Serialize, ToSchema)]
 struct PreviewStep {

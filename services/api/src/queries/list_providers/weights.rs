@@ -124,7 +124,7 @@ mod tests {
 
         let weighted = |name: &str| Weighted { account: name.parse().expect("a name"), weight: 50 };
         let accounts = [weighted("b"), weighted("a")];
-        let shift = |first: u16, country, second| Shift {
+        let shift = |first: u16, country, second: i64| Shift {
             channel: Channel::Sms,
             country: Some(country),
             weights: [("a", first), ("b", 10_000 - first)]
