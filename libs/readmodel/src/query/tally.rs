@@ -35,6 +35,13 @@ const OLDEST_UNSENT: &str = "
       JOIN rm.messages m
         ON m.tenant_id = s.tenant_id AND m.created_position = s.created_position";
 
+const OLDEST_IN_DOUBT: &str = "
+    SELECT extract(epoch FROM now() - m.updated_at)::float8
+      FROM (SELECT tenant_id, created_position FROM rm.message_statuses
+             WHERE tenant_id = $1 AND status = 'in_doubt' ORDER BY created_position LIMIT 1) AS s
+      JOIN rm.messages m
+        ON m.tenant_id = s.tenant_id AND m.created_position = s.created_position";
+
 const QUARANTINE: &str = "
     SELECT count(*), min(received_at)
       FROM (SELECT received_at
@@ -66,7 +73,19 @@ impl ReadModel {
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn oldest_unsent(&self) -> Result<f64, QueryError> {
-        let rows = self.prepared(OLDEST_UNSENT, &[&TenantId::DEFAULT.0]).await?;
+        self.seconds(OLDEST_UNSENT).await
+    }
+
+    /// For how many seconds the oldest message of the default tenant that is in doubt has been so; 0 without one.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn oldest_in_doubt(&self) -> Result<f64, QueryError> {
+        self.seconds(OLDEST_IN_DOUBT).await
+    }
+
+    async fn seconds(&self, sql: &'static str) -> Result<f64, QueryError> {
+        let rows = self.prepared(sql, &[&TenantId::DEFAULT.0]).await?;
         let seconds: Result<f64, _> = rows.first().map_or(Ok(0.0), |row| row.try_get(0));
         // The clock may have been set back since.
         Ok(seconds.map_err(Error::from)?.max(0.0))

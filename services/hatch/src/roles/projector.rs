@@ -37,13 +37,17 @@ impl RoleInstance for Projector {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut samples = [const { Samples::new() }; 4];
-            let mut unsent = Samples::new();
+            let (mut unsent, mut doubted) = (Samples::new(), Samples::new());
             if process.runs(DEFINITION.name) {
                 let read_model = ReadModel::of(process.pool.clone(), process.projections);
-                let (asked, oldest) = tokio::join!(
+                let (asked, oldest, in_doubt) = tokio::join!(
                     tokio::time::timeout(LAG_MAX, read_model.projections()),
                     tokio::time::timeout(LAG_MAX, read_model.oldest_unsent()),
+                    tokio::time::timeout(LAG_MAX, read_model.oldest_in_doubt()),
                 );
+                if let Ok(Ok(seconds)) = in_doubt {
+                    doubted.push((vec![], seconds));
+                }
                 if let Ok(Ok(seconds)) = oldest {
                     unsent.push((vec![], seconds));
                 }
@@ -68,6 +72,11 @@ impl RoleInstance for Projector {
                 "hatch_messages_oldest_unsent_seconds",
                 "How long the oldest message waits that could be sent and is not, 0 without one",
                 unsent,
+            ));
+            metrics.push(gauge(
+                "hatch_messages_oldest_in_doubt_seconds",
+                "How long the oldest message in doubt has been so, 0 without one",
+                doubted,
             ));
             metrics
         })
