@@ -57,6 +57,9 @@ async fn nobody_gets_a_message_twice_and_no_doubt_stays_whenever_a_dispatcher_is
             ("HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX", "4"),
             ("HATCH_DISPATCHER__RETRY__BACKOFF_MIN_MS", "10"),
             ("HATCH_DISPATCHER__RETRY__BACKOFF_MAX_MS", "50"),
+            // No call is answered, and the breaker is not to slow that down.
+            ("HATCH_DISPATCHER__BREAKER__FAILURES", "1000000"),
+            ("HATCH_DISPATCHER__BREAKER__CALLS_MIN", "1000000"),
         ],
     )
     .await;
