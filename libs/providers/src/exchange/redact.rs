@@ -112,35 +112,32 @@ pub(super) fn headers(all: &HeaderMap) -> BTreeMap<String, String> {
 /// `"name": "value"` of JSON.
 fn without_named(text: &str) -> Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
-    if !SECRET_NAMES.iter().any(|name| lower.contains(name)) {
+    let ends = SECRET_NAMES
+        .iter()
+        .flat_map(|name| lower.match_indices(*name).map(|(at, found)| at + found.len()));
+    let mut ends: Vec<usize> = ends.collect();
+    if ends.is_empty() {
         return Cow::Borrowed(text);
     }
-    let (mut shown, mut done) = (String::with_capacity(text.len()), 0);
-    while let Some((from, to)) = next_value(text, &lower, done) {
-        shown.push_str(&text[done..from]);
-        shown.push_str(REDACTED);
-        done = to;
+    ends.sort_unstable();
+    let (mut shown, mut done, mut looked) = (String::with_capacity(text.len()), 0, 0);
+    // All of these places are between ASCII characters. Each is looked at once, whatever stands there.
+    for end in ends {
+        if end <= looked {
+            continue;
+        }
+        // The name may go on.
+        let rest = &text[end..];
+        let goes_on = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+        looked = goes_on.map_or(text.len(), |more| end + more);
+        if let Some((from, to)) = value_at(text, looked) {
+            shown.push_str(&text[done..from]);
+            shown.push_str(REDACTED);
+            (done, looked) = (to, to);
+        }
     }
     shown.push_str(&text[done..]);
     Cow::Owned(shown)
-}
-
-/// Where the next value of a secret's field is, from `from` on. All of these places are between ASCII characters.
-fn next_value(text: &str, lower: &str, mut from: usize) -> Option<(usize, usize)> {
-    loop {
-        let found = SECRET_NAMES
-            .iter()
-            .filter_map(|name| lower[from..].find(name).map(|at| from + at + name.len()))
-            .min()?;
-        // The name may go on.
-        let rest = &text[found..];
-        let name_end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
-        let Some(name_end) = name_end else { return None };
-        if let Some((begin, end)) = value_at(text, found + name_end) {
-            return Some((begin, end));
-        }
-        from = found;
-    }
 }
 
 /// The value behind a name that ends at `at`; none where none follows.
