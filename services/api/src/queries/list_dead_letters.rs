@@ -82,5 +82,5 @@ pub(super) async fn handler(
     Freshness::new(parameters.after, parameters.wait)
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
-    Ok(Json(queries.read_model.messages(caller.tenant, &filter, &page).await?))
+    Ok(Json(queries.read_model.failed_messages(caller.tenant, &filter, &page).await?))
 }

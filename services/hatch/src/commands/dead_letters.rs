@@ -44,7 +44,15 @@ async fn list(
 ) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool(settings)?);
     let (tenant, filter) = failed(settings, filter)?;
-    let page = read_model.messages(tenant, &filter, &Page::new(Some(limit), None)?).await?;
+    let of = async |cursor| {
+        let page = Page::new(Some(limit), cursor)?;
+        anyhow::Ok(read_model.failed_messages(tenant, &filter, &page).await?)
+    };
+    let mut page = of(None).await?;
+    // Of very many, the newest may all be others.
+    while page.data.is_empty() && page.next_cursor.is_some() {
+        page = of(page.next_cursor).await?;
+    }
     print_page(&page, json, "no message has failed for good", row)
 }
 

@@ -89,12 +89,6 @@ const SENT_AS: &str = "
        AND ($4::text IS NULL OR account = $4)
      LIMIT 2";
 
-const OLDEST_OF_SOME: &str = "
-    SELECT min(created_position)
-      FROM (SELECT created_position FROM rm.message_statuses
-             WHERE tenant_id = $1 AND status = $2 AND created_position < $3
-             ORDER BY created_position DESC LIMIT $4) AS some";
-
 /// Which messages are wanted: those that every given field holds for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageFilter {
@@ -122,8 +116,16 @@ pub struct MessageFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// Wherever messages began.
-const ALL: (Position, Position) = (Position::START, Position(i64::MAX));
+impl MessageFilter {
+    /// Whether it asks for what no index knows.
+    pub(super) const fn is_of_error(&self) -> bool {
+        self.class.is_some()
+            || self.code.is_some()
+            || self.account.is_some()
+            || self.from.is_some()
+            || self.to.is_some()
+    }
+}
 
 /// By which account messages were attempted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,70 +181,6 @@ impl ReadModel {
             list.data.iter_mut().for_each(|message: &mut Message| message.conversation_id = id);
         }
         Ok(list)
-    }
-
-    /// Of the messages of `tenant` with that status, the newest `count` that began before `before`: where the oldest of them
-    /// began; none where there are none.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn oldest_of_some(
-        &self,
-        tenant: TenantId,
-        status: Status,
-        before: Position,
-        count: i64,
-    ) -> Result<Option<Position>, QueryError> {
-        let values: [&(dyn ToSql + Sync); 4] = [&tenant.0, &status.as_str(), &before.0, &count];
-        let rows = self.prepared(OLDEST_OF_SOME, &values).await?;
-        let oldest = rows.first().map(|row| row.try_get::<_, Option<i64>>(0));
-        Ok(oldest.transpose().map_err(Error::from)?.flatten().map(Position))
-    }
-
-    /// Those of `tenant` that `filter` lets through and that began at `from` or later and before `before`, the newest first:
-    /// where each began, and its id.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn message_ids(
-        &self,
-        tenant: TenantId,
-        filter: &MessageFilter,
-        between: (Position, Position),
-        limit: u32,
-    ) -> Result<Vec<(Position, MessageId)>, QueryError> {
-        let (sql, conditions) = ids_sql(tenant, filter, between, limit);
-        let rows = self
-            .ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?))
-            .await?;
-        let read = |row: &Row| {
-            Ok::<_, Error>((
-                Position(row.try_get("created_position")?),
-                MessageId(row.try_get("id")?),
-            ))
-        };
-        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
-    }
-
-    /// How many of `tenant` `filter` lets through; none where these are more than `most`.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn count_messages(
-        &self,
-        tenant: TenantId,
-        filter: &MessageFilter,
-        most: u32,
-    ) -> Result<Option<i64>, QueryError> {
-        let (sql, conditions) = ids_sql(tenant, filter, ALL, most + 1);
-        let sql = format!("SELECT count(*) FROM ({sql}) AS counted");
-        let count: i64 = self
-            .ask(async |client| {
-                let rows = client.query_typed(&sql, &conditions.values()).await?;
-                Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
-            })
-            .await?;
-        Ok((count <= i64::from(most)).then_some(count))
     }
 
     /// One message of `tenant`.
@@ -342,32 +280,9 @@ pub(crate) fn list_sql(
     (sql, conditions)
 }
 
-/// The ids alone, and where each message began: at `from` or later, which each table names, too.
-fn ids_sql(
-    tenant: TenantId,
-    filter: &MessageFilter,
-    (from, before): (Position, Position),
-    limit: u32,
-) -> (String, Conditions) {
-    let conditions = conditions(tenant, filter, before, "m.created_position", "m").and(
-        "m.created_position >= ",
-        "",
-        from.0,
-        Type::INT8,
-    );
-    let within = |of: &str| format!("{of} < $2 AND {of} >= {}", from.0);
-    let sql = format!(
-        "SELECT m.id, m.created_position FROM rm.messages m
-         {}{}ORDER BY m.created_position DESC LIMIT {limit}",
-        joins(filter, &within("p.created_position"), &within("s.created_position")),
-        conditions.sql()
-    );
-    (sql, conditions)
-}
-
 /// What messages of a list fulfil whose place is the column `place`, and whose conversation the table `of` names. Their
 /// values are the same, and in one order, whatever these are.
-fn conditions(
+pub(super) fn conditions(
     tenant: TenantId,
     filter: &MessageFilter,
     before: Position,
@@ -421,7 +336,7 @@ fn of_error(filter: &MessageFilter, mut conditions: Conditions) -> Conditions {
 }
 
 /// The tables that a list begins with, each with where its page begins.
-fn joins(filter: &MessageFilter, of_participant: &str, of_status: &str) -> String {
+pub(super) fn joins(filter: &MessageFilter, of_participant: &str, of_status: &str) -> String {
     let mut sql = String::new();
     if filter.participant.is_some() {
         sql.push_str(&format!(
@@ -440,6 +355,6 @@ fn joins(filter: &MessageFilter, of_participant: &str, of_status: &str) -> Strin
     sql
 }
 
-fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
+pub(super) fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
     Ok((Position(row.try_get("place")?), message(row)?))
 }

@@ -34,6 +34,7 @@ macro_rules! recipients_count {
 
 mod among;
 mod conversation;
+mod failed;
 mod in_doubt;
 mod message;
 mod messages;
