@@ -227,7 +227,7 @@ impl Dispatcher {
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
         let balance = self.shutdown.run_until_cancelled(Box::pin(self.balance()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
+        let keep = Box::pin(self.keep_attempts());
         let own = async { futures::join!(tell, fleet, lines, keep, balance) };
         futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();

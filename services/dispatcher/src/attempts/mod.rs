@@ -3,7 +3,6 @@
 
 mod table;
 
-use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,13 +73,12 @@ impl Dispatcher {
         }
     }
 
-    /// Writes what there is, for ever, and forgets what is too old.
-    pub(crate) async fn keep_attempts(&self) -> Infallible {
+    /// Writes what there is, until the process ends, and forgets what is too old. What it writes just then, it does write.
+    pub(crate) async fn keep_attempts(&self) {
         let mut ticks = interval(WRITE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut forget_at = Instant::now();
-        loop {
-            ticks.tick().await;
+        while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.keep_last_attempts().await;
             if Instant::now() >= forget_at {
                 let forgotten = self.forget_attempts().await;
