@@ -19,7 +19,7 @@ use crate::settings::Settings;
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Those of the settings, and of the log where a database is set.
-async fn all(settings: &Settings) -> Vec<SetAccount> {
+pub(super) async fn all(settings: &Settings) -> Vec<SetAccount> {
     let mut set = roles::each_account(settings);
     if settings.database_url.is_none() {
         return set;

@@ -43,7 +43,7 @@ async fn list(
     json: bool,
 ) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool(settings)?);
-    let (tenant, filter) = failed(settings, filter)?;
+    let (tenant, filter) = failed(settings, filter).await;
     let of = async |cursor| {
         let page = Page::new(Some(limit), cursor)?;
         anyhow::Ok(read_model.failed_messages(tenant, &filter, &page).await?)
@@ -59,7 +59,7 @@ async fn list(
 /// Sends dead letters again; fails when one of them cannot be.
 async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Result<ExitCode> {
     let Redrive { messages, filter, rate, dry_run, .. } = flags;
-    let (tenant, filter) = failed(settings, filter)?;
+    let (tenant, filter) = failed(settings, filter).await;
     let ids: Vec<MessageId> = match messages.is_empty() {
         true => all(&ReadModel::new(pool(settings)?), tenant, &filter).await?,
         false => messages.into_iter().map(MessageId).collect(),
@@ -131,9 +131,11 @@ async fn all(
     }
 }
 
-fn failed(settings: &Settings, asked: FailedFilter) -> anyhow::Result<(TenantId, MessageFilter)> {
+/// Whose dead letters are asked for, and which.
+async fn failed(settings: &Settings, asked: FailedFilter) -> (TenantId, MessageFilter) {
     let FailedFilter { channel, class, code, account, from, to, participant, tenant } = asked;
-    let account = account.map(|named| used_account(settings, named)).transpose()?;
+    let tenant = tenant.unwrap_or(TenantId::DEFAULT);
+    let account = used_account(settings, tenant, account).await;
     let filter = MessageFilter {
         status: Some(Status::Failed),
         channel,
@@ -145,7 +147,7 @@ fn failed(settings: &Settings, asked: FailedFilter) -> anyhow::Result<(TenantId,
         participant,
         ..MessageFilter::default()
     };
-    Ok((tenant.unwrap_or(TenantId::DEFAULT), filter))
+    (tenant, filter)
 }
 
 fn row(message: &Message) -> String {

@@ -7,10 +7,9 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_readmodel::{DoubtFilter, MessageInDoubt, Page, ReadModel, UsedAccount};
 
 use super::writer::{Writer, actor};
-use super::{pool, print_page};
+use super::{accounts, pool, print_page};
 use crate::cli::{InDoubt, Resolve};
 use crate::output::{counted, field, line, moment};
-use crate::roles::accounts;
 use crate::settings::Settings;
 
 /// Does what is asked for.
@@ -18,9 +17,9 @@ pub(crate) async fn run(settings: &Settings, what: InDoubt) -> anyhow::Result<Ex
     match what {
         InDoubt::List { channel, account, tenant, limit, json } => {
             let read_model = ReadModel::new(pool(settings)?);
-            let account = account.map(|named| used_account(settings, named)).transpose()?;
-            let filter = DoubtFilter { channel, account };
             let tenant = tenant.unwrap_or(TenantId::DEFAULT);
+            let account = used_account(settings, tenant, account).await;
+            let filter = DoubtFilter { channel, account };
             let page = read_model.in_doubt(tenant, &filter, &Page::new(Some(limit), None)?).await?;
             print_page(&page, json, "no message is in doubt", row)?;
             Ok(ExitCode::SUCCESS)
@@ -54,15 +53,20 @@ async fn say(settings: &Settings, flags: Resolve) -> anyhow::Result<ExitCode> {
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The account that is called so in the settings, or else by its provider.
-pub(super) fn used_account(settings: &Settings, named: String) -> anyhow::Result<UsedAccount> {
-    let accounts = accounts(settings)?;
-    let found = accounts.iter().find(|account| account.name.as_str() == named);
-    Ok(match found {
-        Some(account) => UsedAccount {
-            provider: Some(account.provider.to_owned()),
-            account: account.account.clone(),
-        },
+/// The account of the tenant that is called so, in the settings or in the log, or else by its provider.
+pub(super) async fn used_account(
+    settings: &Settings,
+    tenant: TenantId,
+    named: Option<String>,
+) -> Option<UsedAccount> {
+    let named = named?;
+    let all = accounts::all(settings).await;
+    let mut all = all.into_iter().filter_map(|one| one.account.ok());
+    let found = all.find(|one| one.name.as_str() == named && one.tenants.has(tenant));
+    Some(match found {
+        Some(account) => {
+            UsedAccount { provider: Some(account.provider.to_owned()), account: account.account }
+        }
         None => UsedAccount { provider: None, account: named },
     })
 }

@@ -65,8 +65,8 @@ fn with_common_keys(error: Error) -> Error {
     match error {
         Error::UnknownSetting { setting, known } => {
             let known = format!(
-                "{known}, channels, concurrency_max, per_day, provider, rate_per_s, rate_per_sender_per_s, senders, \
-                 tenants, traffic"
+                "{known}, channels, concurrency_max, on_doubt, per_day, provider, rate_per_s, rate_per_sender_per_s, \
+                 senders, tenants, traffic"
             );
             Error::UnknownSetting { setting, known }
         }
