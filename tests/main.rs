@@ -107,6 +107,7 @@ mod several_mailboxes;
 mod shortage;
 mod shutdown;
 mod silence;
+mod single_use;
 mod stack;
 mod stops;
 mod storm;
