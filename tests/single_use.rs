@@ -22,7 +22,7 @@ impl Signed {
         let key = hmac::Key::new(hmac::HMAC_SHA256, SIGNING_KEY.as_bytes());
         let tag = hmac::sign(&key, format!("{timestamp}{token}").as_bytes());
         let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let form = [
+        let form: [(&str, &str); 8] = [
             ("recipient", "support@one.example"),
             ("sender", "ann@example.com"),
             ("from", "Ann <ann@example.com>"),
