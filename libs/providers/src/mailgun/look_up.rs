@@ -2,8 +2,8 @@
 //! (<https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events/get-v3--domain-name--events>).
 //!
 //! One that is found is certain: nobody else's mail has that id. A message that is sent again has it again, so that the
-//! events of its other attempts say nothing of the one that is asked about. That none is there follows only while Mailgun keeps the
-//! events of that time, and not before they have all been written: whoever is told `NotFound` will send again.
+//! events of its other attempts say nothing of the one that is asked about. That none is there follows only while Mailgun
+//! keeps the events of that time, and not before they have all been written: whoever is told `NotFound` will send again.
 
 use std::time::Duration;
 
