@@ -1,6 +1,6 @@
 //! What is told of an account: transitions, each once, however many processes saw it.
 
-use super::Carrier;
+use super::{Carrier, OPENINGS_TOLD_MAX, SHIFTS_TOLD_MAX};
 use super::command::{CarrierCommand, CarrierRejection};
 use super::event::CarrierEvent;
 
@@ -10,8 +10,12 @@ impl Carrier {
         command: &CarrierCommand,
     ) -> Result<Vec<CarrierEvent>, CarrierRejection> {
         Ok(match command {
-            // Another process was faster.
-            CarrierCommand::Open(_) if self.open.is_some() => Vec::new(),
+            // Another process was faster, or the stream has no room for it.
+            CarrierCommand::Open(_)
+                if self.open.is_some() || self.openings_told >= OPENINGS_TOLD_MAX =>
+            {
+                Vec::new()
+            }
             CarrierCommand::Open(opened) => vec![opened.clone().into()],
             CarrierCommand::Close { closed, opened_at } => {
                 let is_open = match (&self.open, self.closed_at) {
@@ -27,7 +31,8 @@ impl Carrier {
                 // Another process was faster.
                 let is_current = known.is_none_or(|shift| shift.is_before(shifted));
                 let changes = shifted.weights.iter().any(|one| one.before != one.after);
-                if is_current && changes { vec![shifted.clone().into()] } else { Vec::new() }
+                let has_room = self.shifts_told < SHIFTS_TOLD_MAX;
+                if is_current && changes && has_room { vec![shifted.clone().into()] } else { Vec::new() }
             }
         })
     }

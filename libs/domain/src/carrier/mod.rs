@@ -36,6 +36,11 @@ const OPENINGS_MAX: usize = 16;
 /// Ways of sharing messages that are remembered at most, the newest.
 const SHIFTS_MAX: usize = 256;
 
+/// Openings, and shifts, that a stream takes at most: with a closing for each opening, fewer than the 10,000 events that a
+/// stream may hold. What is beyond is not told until the next month.
+const OPENINGS_TOLD_MAX: u32 = 3_000;
+const SHIFTS_TOLD_MAX: u32 = 3_000;
+
 /// The stream of what is told in the month of `at` of the account that a provider calls `key`: a UUIDv5 of all three.
 #[must_use]
 pub fn carrier_id(provider: &str, key: &str, at: DateTime<Utc>) -> CarrierId {
@@ -119,6 +124,11 @@ pub struct Carrier {
     openings: VecDeque<DateTime<Utc>>,
     #[serde(default)]
     shifts: VecDeque<Shift>,
+    /// Openings of the stream, and shifts.
+    #[serde(default)]
+    openings_told: u32,
+    #[serde(default)]
+    shifts_told: u32,
 }
 
 impl Carrier {

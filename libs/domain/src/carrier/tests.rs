@@ -158,6 +158,26 @@ fn a_month_that_tells_of_one_thing_leaves_the_other_as_it_was() {
 }
 
 #[test]
+fn a_stream_takes_no_more_than_it_holds() {
+    let (mut carrier, mut events) = (Carrier::default(), 0);
+    for second in 0..20_000 {
+        let (even, odd) = ([50, 50], [40, 60]);
+        let (before, after) = if second % 2 == 0 { (even, odd) } else { (odd, even) };
+        for command in [
+            Command::Open(opened(second)),
+            close(second, second),
+            Command::Shift(shifted(before, after, second)),
+        ] {
+            for event in carrier.decide(&command).expect("it is never refused") {
+                (carrier, events) = (carrier.evolve(&event), events + 1);
+            }
+        }
+    }
+    assert!(events < 10_000, "{events} events");
+    assert_eq!(carrier.open(), None, "what was opened is closed");
+}
+
+#[test]
 fn the_state_is_kept_and_read_again() {
     let shifted = shifted([50, 50], [40, 60], 3).into();
     for carrier in
