@@ -227,9 +227,9 @@ impl Breaker {
         self.open.as_ref().is_some_and(|open| open.probing)
     }
 
-    /// A probe is given back that tells nothing.
-    pub(crate) fn give_back(&mut self) {
-        if let Some(open) = &mut self.open {
+    /// A probe that was begun then is given back, and tells nothing.
+    pub(crate) fn give_back(&mut self, begun: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.has_begun(begun)) {
             open.probing = false;
         }
     }
@@ -243,8 +243,10 @@ impl Breaker {
         rules: &BreakerRules,
     ) -> Option<Change> {
         if self.open.is_some() {
-            // What was under way when it opened says nothing of the account now.
-            return if is_probe { self.probed(seen, timing, rules) } else { None };
+            // What was under way when it opened says nothing of the account now, and neither does a probe of an earlier time
+            // that it was open.
+            let is_its = self.open.as_ref().is_some_and(|open| open.has_begun(begun));
+            return if is_probe && is_its { self.probed(seen, timing, rules) } else { None };
         }
         if self.closed.is_some_and(|closed| begun <= closed) {
             return None;
@@ -275,18 +277,20 @@ impl Breaker {
             Cause::Refused => 1,
             Cause::Ratio | Cause::Throttled => bad,
         };
-        let least = match cause {
-            Cause::Refused => timing.backoff.0,
-            _ => Duration::from_millis(rules.open_ms),
-        };
+        let least = first_wait(cause == Cause::Refused, timing, rules);
         self.open(timing, least, Duration::ZERO);
         Some(Change::Opened { cause, failures, calls: calls.max(failures) })
     }
 
-    /// Another process opened it, so long ago.
-    pub(crate) fn heard_open(&mut self, ago: Duration, timing: Timing, rules: &BreakerRules) {
+    /// Another process opened it, so long ago; or found that its provider refuses the account.
+    pub(crate) fn heard_open(
+        &mut self,
+        (ago, is_refused): (Duration, bool),
+        timing: Timing,
+        rules: &BreakerRules,
+    ) {
         if self.open.is_none() {
-            self.open(timing, Duration::from_millis(rules.open_ms), ago);
+            self.open(timing, first_wait(is_refused, timing, rules), ago);
         }
     }
 
@@ -329,7 +333,17 @@ impl Breaker {
     }
 }
 
+/// Until the first probe, of an account that did not open lately.
+const fn first_wait(is_refused: bool, timing: Timing, rules: &BreakerRules) -> Duration {
+    if is_refused { timing.backoff.0 } else { Duration::from_millis(rules.open_ms) }
+}
+
 impl Open {
+    /// Whether the probe that was begun then is of this time that it is open.
+    fn has_begun(&self, begun: Instant) -> bool {
+        begun >= self.since
+    }
+
     fn may_try(&self, now: Instant) -> bool {
         !self.probing && self.until <= now
     }

@@ -231,6 +231,54 @@ async fn what_others_told_holds_here_unless_more_is_known_by_now() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_log_has_open_and_works_by_now_is_told_once() {
+    let health = health();
+    fail(&health, 10);
+    let opening = health.untold().expect("it opened");
+    tokio::time::advance(BACKOFF.0).await;
+    // The opening is being appended while it closes, and is in the log after all.
+    health.admit().expect("a probe").called(&accepted(), at(12), SEVERE);
+    health.is_told(&opening);
+    assert_eq!(health.untold(), None);
+    health.hear(&told(&[opened(10)]), at(13), RULES);
+    assert_eq!(health.condition(), Condition::Up);
+    let news = health.untold().expect("the others believe that it is open");
+    let Transition::Closed { opened_at, at: closed_at, .. } = &news else { panic!("{news:?}") };
+    assert_eq!((*opened_at, *closed_at), (at(10), at(12)));
+    health.is_told(&news);
+    health.hear(&told(&[opened(10)]), at(14), RULES);
+    assert_eq!(health.untold(), None, "once, whatever became of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_opens_again_while_it_is_told_that_it_closed_is_told() {
+    let health = health();
+    fail(&health, 10);
+    health.is_told(&health.untold().expect("it opened"));
+    tokio::time::advance(BACKOFF.0).await;
+    health.admit().expect("a probe").called(&accepted(), at(12), SEVERE);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    call(&health, &refused());
+    assert_eq!(health.untold(), None, "the others believe that it is open");
+    health.hear(&told(&[opened(10), closed(12)]), at(13), RULES);
+    let news = health.untold().expect("they were told that it closed");
+    assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "account_credentials"));
+    assert!(news.at() > at(12), "also where a clock is behind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_what_another_opened_closes_that() {
+    let health = health();
+    fail(&health, 10);
+    health.hear(&told(&[opened(11)]), at(12), RULES);
+    tokio::time::advance(BACKOFF.0).await;
+    health.is_told(&health.untold().expect("it opened"));
+    health.admit().expect("a probe").called(&accepted(), at(14), SEVERE);
+    let news = health.untold().expect("it closed");
+    assert!(matches!(news, Transition::Closed { opened_at, .. } if opened_at == at(11)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_is_throttled_again_and_again_is_left_alone_as_long_as_it_says() {
     let health = health();
     let throttled =
