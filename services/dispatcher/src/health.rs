@@ -313,7 +313,8 @@ impl Health {
                 }
                 state.breaker.heard_closed(Instant::now());
                 (state.down, state.untold) = (None, None);
-                (state.is_proven, state.silent_calls) = (true, 0);
+                state.is_proven = true;
+                state.speaks();
                 let (provider, account) = (self.provider, &self.account);
                 tracing::info!(
                     provider,

@@ -252,6 +252,8 @@ impl Dispatcher {
         });
         let execute = Execute::<Carrier>::new(tenant.0, stream.0, &command, metadata);
         match store.execute(execute).await {
+            // Somebody was faster, or the stream of this month is full.
+            Ok(executed) if executed.events.is_empty() => {}
             Ok(_) => {
                 let channel = channel.as_str();
                 tracing::info!(

@@ -231,6 +231,22 @@ async fn what_others_told_holds_here_unless_more_is_known_by_now() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_others_brought_back_is_silent_since_it_fell_silent_again() {
+    let health = health();
+    for _ in 0..SILENT_CALLS {
+        call(&health, &silence());
+    }
+    health.hear(&told(&[opened(10)]), at(10), RULES);
+    health.hear(&told(&[opened(10), closed(20)]), at(20), RULES);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    for _ in 0..SILENT_CALLS {
+        health.admit().expect("leave").called(&silence(), at(30), RULES);
+    }
+    let since = Condition::Silent { calls: SILENT_CALLS, since: at(30) };
+    assert_eq!(health.condition(), since);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_log_has_open_and_works_by_now_is_told_once() {
     let health = health();
     fail(&health, 10);
