@@ -80,7 +80,8 @@ impl Dispatcher {
         let store = &self.dependencies.store;
         let (command, at) = (self.command(account, news), news.at());
         let (provider, key) = account.key();
-        let stream = carrier_id(provider, key, at);
+        let tenant = account.tenants.home();
+        let stream = carrier_id(tenant, provider, key, at);
         let metadata = Metadata {
             correlation_id: store.environment().new_id(),
             causation_id: None,
@@ -88,7 +89,6 @@ impl Dispatcher {
             traceparent: None,
             request_id: None,
         };
-        let tenant = account.tenants.home();
         let execute = Execute::<Carrier>::new(tenant.0, stream.0, &command, metadata);
         match store.execute(execute).await {
             Ok(_) => Ok(()),

@@ -1,8 +1,8 @@
 //! What is told of an account: transitions, each once, however many processes saw it.
 
-use super::{Carrier, OPENINGS_TOLD_MAX, SHIFTS_TOLD_MAX};
 use super::command::{CarrierCommand, CarrierRejection};
 use super::event::CarrierEvent;
+use super::{Carrier, OPENINGS_TOLD_MAX, SHIFTS_TOLD_MAX};
 
 impl Carrier {
     pub(super) fn decide_command(
@@ -32,7 +32,11 @@ impl Carrier {
                 let is_current = known.is_none_or(|shift| shift.is_before(shifted));
                 let changes = shifted.weights.iter().any(|one| one.before != one.after);
                 let has_room = self.shifts_told < SHIFTS_TOLD_MAX;
-                if is_current && changes && has_room { vec![shifted.clone().into()] } else { Vec::new() }
+                if is_current && changes && has_room {
+                    vec![shifted.clone().into()]
+                } else {
+                    Vec::new()
+                }
             }
         })
     }

@@ -7,8 +7,8 @@ use super::event::{BreakerClosed, BreakerOpened, CarrierFigures};
 use super::*;
 use crate::tests::{decided_twice_adds_nothing, examples_are_the_golden_events, fold};
 
-/// The stream of Twilio's `AC0` in January 2027, computed elsewhere.
-const KNOWN_STREAM: &str = "75046778-8c3d-570f-838c-5eb81d153c27";
+/// The stream of the default tenant's `AC0` at Twilio in January 2027, computed elsewhere.
+const KNOWN_STREAM: &str = "497ec14d-321d-5cb5-9e4f-186ff32b944f";
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a time in range")
@@ -89,13 +89,15 @@ fn golden_events_are_read_and_written_alike() {
 #[test]
 fn a_month_of_an_account_has_a_stream_that_never_changes() {
     let january = at(0);
-    let id = |provider, key, at| carrier_id(provider, key, at).to_string();
+    let of = |tenant, provider, key, at| carrier_id(tenant, provider, key, at).to_string();
+    let id = |provider, key, at| of(TenantId::DEFAULT, provider, key, at);
     assert_eq!(id("twilio", "AC0", january), KNOWN_STREAM);
     let february = january + chrono::TimeDelta::days(20);
     for other in [
         id("twilio", "AC1", january),
         id("sendgrid", "AC0", january),
         id("twilio", "AC0", february),
+        of(TenantId(Uuid::from_u128(2)), "twilio", "AC0", january),
     ] {
         assert_ne!(other, KNOWN_STREAM);
     }

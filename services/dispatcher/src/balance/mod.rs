@@ -229,8 +229,8 @@ impl Dispatcher {
         };
         let store = &self.dependencies.store;
         let (at, (provider, key)) = (self.now(), first.key());
-        let stream = carrier_id(provider, key, at);
         let (tenant, account) = (first.tenants.home(), first.name.clone());
+        let stream = carrier_id(tenant, provider, key, at);
         let metadata = Metadata {
             correlation_id: store.environment().new_id(),
             actor: "dispatcher".to_owned(),

@@ -3,6 +3,7 @@
 use hatch_bus::testing::eventually;
 use hatch_dispatcher::{BalanceMode, BalanceSettings, Config, balance_advice};
 use hatch_domain::carrier::{Carrier, carrier_id};
+use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, Environment, ErrorClass};
 use hatch_eventstore::SystemEnvironment;
@@ -53,7 +54,7 @@ async fn an_account_that_fails_carries_less_of_what_it_shares_and_everybody_is_t
         (reason.contains("is 40 %") || reason.contains("is 60 %")).then_some(())
     })
     .await;
-    let stream = carrier_id("twilio", "AC-first", SystemEnvironment.now());
+    let stream = carrier_id(TenantId(TENANT), "twilio", "AC-first", SystemEnvironment.now());
     let told = world.store.load::<Carrier>(TENANT, stream.0).await.expect("it can be read");
     let parts: Vec<_> = told
         .state
@@ -81,7 +82,7 @@ async fn what_would_be_moved_is_only_said_where_nobody_has_the_balance_on() {
     .await;
     assert_eq!((advice.channel, advice.reason.as_str()), (Channel::Sms, "failing"));
     assert_eq!(advice.weights[0].after, 4_000);
-    let stream = carrier_id("twilio", "AC-first", SystemEnvironment.now());
+    let stream = carrier_id(TenantId(TENANT), "twilio", "AC-first", SystemEnvironment.now());
     let told = world.store.load::<Carrier>(TENANT, stream.0).await.expect("it can be read");
     assert_eq!(told.state.shifts().count(), 0);
     world.stop(vec![process]).await;
