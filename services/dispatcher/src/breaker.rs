@@ -282,6 +282,13 @@ impl Breaker {
         Some(Change::Opened { cause, failures, calls: calls.max(failures) })
     }
 
+    /// It opened at these times, before this process knew of any.
+    pub(crate) fn remember(&mut self, openings: impl Iterator<Item = Instant>) {
+        if self.openings.is_empty() {
+            self.openings.extend(openings);
+        }
+    }
+
     /// Another process opened it, so long ago; or found that its provider refuses the account.
     pub(crate) fn heard_open(
         &mut self,

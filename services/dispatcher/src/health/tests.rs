@@ -231,6 +231,17 @@ async fn what_others_told_holds_here_unless_more_is_known_by_now() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_begins_late_waits_for_an_account_that_flaps_as_long_as_all_others() {
+    let health = health();
+    let flaps = [opened(0), closed(1), opened(10), closed(11), opened(20)];
+    health.hear(&told(&flaps), at(20), RULES);
+    tokio::time::advance(Duration::from_millis(8_900)).await;
+    assert!(!health.admits(), "three times as long for each time before");
+    tokio::time::advance(Duration::from_millis(200)).await;
+    assert!(health.admits());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_others_brought_back_is_silent_since_it_fell_silent_again() {
     let health = health();
     for _ in 0..SILENT_CALLS {
