@@ -198,6 +198,16 @@ async fn what_calls_told_of_an_account_is_told_to_the_others_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_provider_said_of_a_call_is_not_told_in_public() {
+    let health = health();
+    fail(&health, 10);
+    let told = |condition: Condition| condition.told("AC0").expect("it is down").what;
+    assert!(told(health.condition()).contains("connect: refused"));
+    let public = told(health.condition().in_public());
+    assert!(public.contains("5 of 5 calls failed") && !public.contains("refused"), "{public}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_opens_and_closes_before_anybody_is_told_is_no_news() {
     let health = health();
     fail(&health, 10);

@@ -158,7 +158,9 @@ impl Dispatcher {
         let free = || {
             let swept = self.swept.iter().filter(|(of, _)| account.channels.contains(of));
             let permits = swept.map(|(_, permits)| permits.all.available_permits()).min();
-            permits.unwrap_or_default().min(account.free(Priority::Bulk)).min(LET_GO_AT_ONCE)
+            // Of one that is to be tried, one message.
+            let most = account.health.releasable().min(LET_GO_AT_ONCE);
+            permits.unwrap_or_default().min(account.free(Priority::Bulk)).min(most)
         };
         let mut room = free();
         // The most urgent first; with more than can be served at once, others of the rest each time.
