@@ -25,7 +25,8 @@ pub struct BreakerRules {
     /// How long calls are remembered for the ratio; at least 100.
     pub window_ms: u64,
     /// How long nothing is given to the account before one message is tried; at least 1. Each time that it opened within
-    /// the last hour makes it three times as long, up to 15 minutes.
+    /// the last hour makes it three times as long, up to 15 minutes; of one that is throttled, up to the second of
+    /// `dispatcher.account_backoff_ms`.
     pub open_ms: u64,
     /// Calls, one after the other, that have to succeed before all go on: 1 to 3.
     pub probes: u32,
@@ -36,7 +37,8 @@ pub struct BreakerRules {
 const RARER: u32 = 32;
 
 /// How much longer each opening of the last hour makes the next, and up to how long: an account that flaps for a month
-/// does not fill its stream.
+/// does not fill its stream. One that is throttled sends something all the time, and waits as long as between two probes at
+/// most.
 const FLAPPING: (u32, Duration) = (3, Duration::from_secs(900));
 
 /// For how long openings count.
@@ -277,8 +279,7 @@ impl Breaker {
             Cause::Refused => 1,
             Cause::Ratio | Cause::Throttled => bad,
         };
-        let least = first_wait(cause == Cause::Refused, timing, rules);
-        self.open(timing, least, Duration::ZERO);
+        self.open((cause, Duration::ZERO), timing, rules);
         Some(Change::Opened { cause, failures, calls: calls.max(failures) })
     }
 
@@ -289,15 +290,15 @@ impl Breaker {
         }
     }
 
-    /// Another process opened it, so long ago; or found that its provider refuses the account.
+    /// Another process opened it for this cause, so long ago.
     pub(crate) fn heard_open(
         &mut self,
-        (ago, is_refused): (Duration, bool),
+        opened: (Cause, Duration),
         timing: Timing,
         rules: &BreakerRules,
     ) {
         if self.open.is_none() {
-            self.open(timing, first_wait(is_refused, timing, rules), ago);
+            self.open(opened, timing, rules);
         }
     }
 
@@ -306,11 +307,17 @@ impl Breaker {
         self.close(now).is_some()
     }
 
-    fn open(&mut self, timing: Timing, least: Duration, ago: Duration) {
+    fn open(&mut self, (cause, ago): (Cause, Duration), timing: Timing, rules: &BreakerRules) {
         let now = timing.now;
+        let (growth, most) = FLAPPING;
+        let (least, most) = match cause {
+            Cause::Refused => (timing.backoff.0, most),
+            // It works, as far as its provider lets it.
+            Cause::Throttled => (Duration::from_millis(rules.open_ms), timing.backoff.1),
+            Cause::InRow | Cause::Ratio => (Duration::from_millis(rules.open_ms), most),
+        };
         self.openings.retain(|opened| now.duration_since(*opened) < OPENINGS_COUNT);
         let times = u32::try_from(self.openings.len()).unwrap_or(u32::MAX);
-        let (growth, most) = FLAPPING;
         let first = least.saturating_mul(growth.saturating_pow(times)).min(most.max(least));
         self.openings.push_back(now);
         let wait = (least * 2).min(timing.backoff.1);
@@ -338,11 +345,6 @@ impl Breaker {
         (self.in_row, self.window, self.closed) = (0, Window::default(), Some(now));
         Some(now.duration_since(open.since))
     }
-}
-
-/// Until the first probe, of an account that did not open lately.
-const fn first_wait(is_refused: bool, timing: Timing, rules: &BreakerRules) -> Duration {
-    if is_refused { timing.backoff.0 } else { Duration::from_millis(rules.open_ms) }
 }
 
 impl Open {

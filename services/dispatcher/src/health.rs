@@ -282,12 +282,11 @@ impl Health {
                 }
                 let ago = (now - opening.at).to_std().unwrap_or_default();
                 let why = heard(opening, &self.account);
-                let is_refused = matches!(why, Why::Refused(_));
                 let timing = rules.at(Instant::now());
                 let earlier = carrier.openings().filter(|at| *at < opening.at);
                 let when = |at: DateTime<Utc>| timing.now.checked_sub((now - at).to_std().ok()?);
                 state.breaker.remember(earlier.filter_map(when));
-                state.breaker.heard_open((ago, is_refused), timing, rules.breaker);
+                state.breaker.heard_open((why.cause(), ago), timing, rules.breaker);
                 state.down = Some(Down { why, since: opening.at });
                 (state.untold, state.is_proven) = (None, false);
                 let (provider, account, cause) = (self.provider, &self.account, &opening.cause);

@@ -64,6 +64,17 @@ pub(super) enum Why {
     Failing(Failing),
 }
 
+impl Why {
+    /// The same as a breaker has it, which does not tell failures in a row from others.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(_) => Cause::Refused,
+            Self::Failing(failing) if failing.cause == "throttled" => Cause::Throttled,
+            Self::Failing(_) => Cause::Ratio,
+        }
+    }
+}
+
 /// What the other processes are to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Transition {
