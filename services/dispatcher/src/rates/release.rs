@@ -125,7 +125,8 @@ impl Dispatcher {
                 // Its provider wants to be left alone, or somebody tries it just now.
                 Availability::Busy { .. } => {}
                 Availability::Open { .. } => {
-                    if account.health.breaker() == BreakerState::Open {
+                    let has_another = accounts.iter().any(|other| may_stand_in(other, account));
+                    if has_another && account.health.breaker() == BreakerState::Open {
                         self.send_elsewhere(account, &own, turns).await?;
                     }
                 }
@@ -158,9 +159,7 @@ impl Dispatcher {
         let free = || {
             let swept = self.swept.iter().filter(|(of, _)| account.channels.contains(of));
             let permits = swept.map(|(_, permits)| permits.all.available_permits()).min();
-            // Of one that is to be tried, one message.
-            let most = account.health.releasable().min(LET_GO_AT_ONCE);
-            permits.unwrap_or_default().min(account.free(Priority::Bulk)).min(most)
+            permits.unwrap_or_default().min(account.free(Priority::Bulk)).min(LET_GO_AT_ONCE)
         };
         let mut room = free();
         // The most urgent first; with more than can be served at once, others of the rest each time.
@@ -187,8 +186,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them, or they wait
-    /// for it as all others do.
+    /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them. Where none
+    /// works, they stay.
     async fn send_elsewhere(
         self: &Arc<Self>,
         account: &SendingAccount,
@@ -290,4 +289,10 @@ impl Dispatcher {
             account.channels.iter().map(|of| (of.as_str(), waiting_lane(*of))).collect();
         self.timers.enter_again(message_id, due_at, &lanes, line).await
     }
+}
+
+/// Whether some messages of an account might go by this other one now.
+fn may_stand_in(other: &SendingAccount, account: &SendingAccount) -> bool {
+    let carries_alike = other.channels.iter().any(|channel| account.channels.contains(channel));
+    other.key() != account.key() && carries_alike && other.health.admits()
 }
