@@ -186,8 +186,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them. Where none
-    /// works, they stay.
+    /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them, or they wait
+    /// for it as all others do.
     async fn send_elsewhere(
         self: &Arc<Self>,
         account: &SendingAccount,
@@ -291,7 +291,7 @@ impl Dispatcher {
     }
 }
 
-/// Whether some messages of an account might go by this other one now.
+/// Whether some messages of an account might go by this other one now. Where there is none, they stay in their lines.
 fn may_stand_in(other: &SendingAccount, account: &SendingAccount) -> bool {
     let carries_alike = other.channels.iter().any(|channel| account.channels.contains(channel));
     other.key() != account.key() && carries_alike && other.health.admits()
