@@ -10,13 +10,16 @@ impl Carrier {
         command: &CarrierCommand,
     ) -> Result<Vec<CarrierEvent>, CarrierRejection> {
         Ok(match command {
-            // Another process was faster, or the stream has no room for it.
-            CarrierCommand::Open(_)
-                if self.open.is_some() || self.openings_told >= OPENINGS_TOLD_MAX =>
-            {
-                Vec::new()
+            CarrierCommand::Open(opened) => {
+                // Another process was faster, or has closed it since; or the stream has no room for it.
+                let is_over = self.closed_at.is_some_and(|closed| opened.at <= closed);
+                let has_room = self.openings_told < OPENINGS_TOLD_MAX;
+                if self.open.is_none() && !is_over && has_room {
+                    vec![opened.clone().into()]
+                } else {
+                    Vec::new()
+                }
             }
-            CarrierCommand::Open(opened) => vec![opened.clone().into()],
             CarrierCommand::Close { closed, opened_at } => {
                 let is_open = match (&self.open, self.closed_at) {
                     (Some(open), _) => open.at <= *opened_at,

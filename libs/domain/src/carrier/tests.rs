@@ -115,6 +115,8 @@ fn a_transition_is_told_once_however_many_saw_it() {
     let well = given(&[opened(0).into(), closed(9).into()]);
     assert_eq!((well.open(), well.closed_at()), (None, Some(at(9))));
     assert_eq!(well.decide(&close(0, 10)), nothing);
+    assert_eq!(well.decide(&Command::Open(opened(9))), nothing, "it was closed since");
+    assert_eq!(well.decide(&Command::Open(opened(10))), Ok(vec![opened(10).into()]));
     let again = given(&[opened(0).into(), closed(9).into(), opened(20).into()]);
     assert_eq!(again.decide(&close(0, 21)), nothing, "it is another opening");
     assert_eq!(again.openings().collect::<Vec<_>>(), [at(0), at(20)]);
@@ -166,8 +168,8 @@ fn a_stream_takes_no_more_than_it_holds() {
         let (even, odd) = ([50, 50], [40, 60]);
         let (before, after) = if second % 2 == 0 { (even, odd) } else { (odd, even) };
         for command in [
-            Command::Open(opened(second)),
-            close(second, second),
+            Command::Open(opened(2 * second)),
+            close(2 * second, 2 * second + 1),
             Command::Shift(shifted(before, after, second)),
         ] {
             for event in carrier.decide(&command).expect("it is never refused") {
