@@ -60,3 +60,37 @@ fn every_alert_asks_for_metrics_that_there_are() {
         }
     }
 }
+
+/// What stands in the first brackets that follow `before`, each up to the sign that ends it.
+fn listed<'a>(text: &'a str, before: &str, brackets: [char; 2], end: char) -> Vec<&'a str> {
+    let [open, close] = brackets;
+    let begins = |part: &'a str| part.trim_start().strip_prefix(open)?.split_once(close);
+    let lists = text.split(before).skip(1).filter_map(begins);
+    let names = lists.flat_map(move |(list, _)| list.split(','));
+    names.map(|name| name.split(end).next().unwrap_or(name).trim()).collect()
+}
+
+#[test]
+fn every_alert_asks_by_labels_that_its_metric_has_and_for_values_that_it_takes() {
+    let (rules, known) = (read("deploy/alerts.yml"), read("docs/telemetry.md"));
+    let summaries = values(&rules, "summary");
+    let expressions = values(&rules, "expr");
+    assert_eq!(expressions.len(), summaries.len());
+    for (expression, summary) in expressions.into_iter().zip(summaries) {
+        let metric = metrics(expression).next().expect("a metric");
+        let row = known.lines().find(|line| line.starts_with(&format!("| `{metric}` |")));
+        let row: Vec<&str> = row.expect("a row").split('|').map(str::trim).collect();
+        let labels: Vec<&str> = row[3].split(',').map(str::trim).collect();
+        let by = listed(expression, "by ", ['(', ')'], ')');
+        let asked = listed(expression, metric, ['{', '}'], '=');
+        for label in by.iter().chain(&asked) {
+            assert!(labels.contains(label), "{label} of {expression}");
+        }
+        let shown = summary.split("$labels.").skip(1);
+        for label in shown.filter_map(|rest| rest.split_whitespace().next()) {
+            assert!(by.contains(&label), "{label} of {summary}");
+        }
+        let value = expression.rsplit(' ').next().expect("a value");
+        assert!(row[4] != "0 or 1" || ["0", "1"].contains(&value), "{expression}");
+    }
+}

@@ -311,7 +311,7 @@ impl Api {
 
     /// Tells of an account what the fleet is to know.
     pub(crate) async fn tell_of_account(&self, name: &str, command: &CarrierCommand) {
-        let id = carrier_id("nobody", name, self.clock.now());
+        let id = carrier_id(TenantId::DEFAULT, "nobody", name, self.clock.now());
         self.execute::<Carrier>(TenantId::DEFAULT, id.0, command).await;
     }
 

@@ -25,7 +25,8 @@ pub struct BreakerRules {
     /// How long calls are remembered for the ratio; at least 100.
     pub window_ms: u64,
     /// How long nothing is given to the account before one message is tried; at least 1. Each time that it opened within
-    /// the last hour makes it three times as long, up to 15 minutes.
+    /// the last hour makes it three times as long, up to 15 minutes; of one that is throttled, up to the second of
+    /// `dispatcher.account_backoff_ms`.
     pub open_ms: u64,
     /// Calls, one after the other, that have to succeed before all go on: 1 to 3.
     pub probes: u32,
@@ -36,7 +37,8 @@ pub struct BreakerRules {
 const RARER: u32 = 32;
 
 /// How much longer each opening of the last hour makes the next, and up to how long: an account that flaps for a month
-/// does not fill its stream.
+/// does not fill its stream. One that is throttled sends something all the time, and waits as long as between two probes at
+/// most.
 const FLAPPING: (u32, Duration) = (3, Duration::from_secs(900));
 
 /// For how long openings count.
@@ -227,9 +229,9 @@ impl Breaker {
         self.open.as_ref().is_some_and(|open| open.probing)
     }
 
-    /// A probe is given back that tells nothing.
-    pub(crate) fn give_back(&mut self) {
-        if let Some(open) = &mut self.open {
+    /// A probe that was begun then is given back, and tells nothing.
+    pub(crate) fn give_back(&mut self, begun: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.has_begun(begun)) {
             open.probing = false;
         }
     }
@@ -243,8 +245,10 @@ impl Breaker {
         rules: &BreakerRules,
     ) -> Option<Change> {
         if self.open.is_some() {
-            // What was under way when it opened says nothing of the account now.
-            return if is_probe { self.probed(seen, timing, rules) } else { None };
+            // What was under way when it opened says nothing of the account now, and neither does a probe of an earlier time
+            // that it was open.
+            let is_its = self.open.as_ref().is_some_and(|open| open.has_begun(begun));
+            return if is_probe && is_its { self.probed(seen, timing, rules) } else { None };
         }
         if self.closed.is_some_and(|closed| begun <= closed) {
             return None;
@@ -275,18 +279,26 @@ impl Breaker {
             Cause::Refused => 1,
             Cause::Ratio | Cause::Throttled => bad,
         };
-        let least = match cause {
-            Cause::Refused => timing.backoff.0,
-            _ => Duration::from_millis(rules.open_ms),
-        };
-        self.open(timing, least, Duration::ZERO);
+        self.open((cause, Duration::ZERO), timing, rules);
         Some(Change::Opened { cause, failures, calls: calls.max(failures) })
     }
 
-    /// Another process opened it, so long ago.
-    pub(crate) fn heard_open(&mut self, ago: Duration, timing: Timing, rules: &BreakerRules) {
+    /// It opened at these times, before this process knew of any.
+    pub(crate) fn remember(&mut self, openings: impl Iterator<Item = Instant>) {
+        if self.openings.is_empty() {
+            self.openings.extend(openings);
+        }
+    }
+
+    /// Another process opened it for this cause, so long ago.
+    pub(crate) fn heard_open(
+        &mut self,
+        opened: (Cause, Duration),
+        timing: Timing,
+        rules: &BreakerRules,
+    ) {
         if self.open.is_none() {
-            self.open(timing, Duration::from_millis(rules.open_ms), ago);
+            self.open(opened, timing, rules);
         }
     }
 
@@ -295,11 +307,17 @@ impl Breaker {
         self.close(now).is_some()
     }
 
-    fn open(&mut self, timing: Timing, least: Duration, ago: Duration) {
+    fn open(&mut self, (cause, ago): (Cause, Duration), timing: Timing, rules: &BreakerRules) {
         let now = timing.now;
+        let (growth, most) = FLAPPING;
+        let (least, most) = match cause {
+            Cause::Refused => (timing.backoff.0, most),
+            // It works, as far as its provider lets it.
+            Cause::Throttled => (Duration::from_millis(rules.open_ms), timing.backoff.1),
+            Cause::InRow | Cause::Ratio => (Duration::from_millis(rules.open_ms), most),
+        };
         self.openings.retain(|opened| now.duration_since(*opened) < OPENINGS_COUNT);
         let times = u32::try_from(self.openings.len()).unwrap_or(u32::MAX);
-        let (growth, most) = FLAPPING;
         let first = least.saturating_mul(growth.saturating_pow(times)).min(most.max(least));
         self.openings.push_back(now);
         let wait = (least * 2).min(timing.backoff.1);
@@ -330,6 +348,11 @@ impl Breaker {
 }
 
 impl Open {
+    /// Whether the probe that was begun then is of this time that it is open.
+    fn has_begun(&self, begun: Instant) -> bool {
+        begun >= self.since
+    }
+
     fn may_try(&self, now: Instant) -> bool {
         !self.probing && self.until <= now
     }

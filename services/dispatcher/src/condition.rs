@@ -53,6 +53,19 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The same without the provider's words about its last call: those may be about anybody's message.
+    #[must_use]
+    pub fn in_public(self) -> Self {
+        match self {
+            Self::Failing { failing, since } => {
+                let Failing { failures, calls, .. } = failing;
+                let detail = format!("{failures} of {calls} calls failed");
+                Self::Failing { failing: Failing { detail, ..failing }, since }
+            }
+            other => other,
+        }
+    }
+
     /// Its name in metrics: what is wrong, and `-` where nothing is.
     #[must_use]
     pub fn reason(&self) -> &'static str {

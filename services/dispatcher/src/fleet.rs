@@ -80,7 +80,8 @@ impl Dispatcher {
         let store = &self.dependencies.store;
         let (command, at) = (self.command(account, news), news.at());
         let (provider, key) = account.key();
-        let stream = carrier_id(provider, key, at);
+        let tenant = account.tenants.home();
+        let stream = carrier_id(tenant, provider, key, at);
         let metadata = Metadata {
             correlation_id: store.environment().new_id(),
             causation_id: None,
@@ -88,13 +89,17 @@ impl Dispatcher {
             traceparent: None,
             request_id: None,
         };
-        let tenant = account.tenants.home();
         let execute = Execute::<Carrier>::new(tenant.0, stream.0, &command, metadata);
         match store.execute(execute).await {
             Ok(_) => Ok(()),
-            Err(ExecuteError::Append(error)) if is_for_good(&error) => {
+            Err(error) if is_for_good(&error) => {
                 let account = account.name.as_str();
-                tracing::warn!(account, %error, "others are not told of an account: each finds out by itself");
+                let why = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    account,
+                    why,
+                    "others are not told of an account: each finds out by itself"
+                );
                 Ok(())
             }
             Err(error) => Err(error),
@@ -129,7 +134,36 @@ impl Dispatcher {
 }
 
 /// Whether the stream takes it as little later. Next month it is another one.
-const fn is_for_good(error: &AppendError) -> bool {
+fn is_for_good(error: &ExecuteError<CarrierRejection>) -> bool {
     use AppendError as E;
-    matches!(error, E::Refused(_) | E::ForeignTenant(_) | E::ForeignKind(_))
+    match error {
+        ExecuteError::Append(error) => {
+            matches!(error, E::Refused(_) | E::ForeignTenant(_) | E::ForeignKind(_))
+        }
+        // Damage, or an event of another build.
+        ExecuteError::Log(error) => !error.is_unavailable(),
+        ExecuteError::Decode(_) | ExecuteError::Rejected(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_eventstore::LogError;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_a_stream_never_takes_is_not_tried_for_ever() {
+        let stream = Uuid::nil();
+        for (error, expected) in [
+            (ExecuteError::Append(AppendError::Unavailable), false),
+            (ExecuteError::Append(AppendError::Fenced), false),
+            (ExecuteError::Append(AppendError::ForeignTenant(stream)), true),
+            (ExecuteError::Log(LogError::Unavailable(None)), false),
+            (ExecuteError::Log(LogError::StreamTooLong(stream)), true),
+        ] {
+            assert_eq!(is_for_good(&error), expected, "{error:?}");
+        }
+    }
 }

@@ -273,13 +273,20 @@ impl Health {
         let mut state = self.lock();
         match carrier.open() {
             Some(opening) => {
-                let is_past = state.closed.is_some_and(|closed| opening.at <= closed);
-                if state.down.is_some() || is_past {
+                let untold = state.untold.is_some();
+                if state.knows_more_than(opening) {
+                    if !untold && state.untold.is_some() {
+                        self.news.notify_one();
+                    }
                     return;
                 }
                 let ago = (now - opening.at).to_std().unwrap_or_default();
-                state.breaker.heard_open(ago, rules.at(Instant::now()), rules.breaker);
                 let why = heard(opening, &self.account);
+                let timing = rules.at(Instant::now());
+                let earlier = carrier.openings().filter(|at| *at < opening.at);
+                let when = |at: DateTime<Utc>| timing.now.checked_sub((now - at).to_std().ok()?);
+                state.breaker.remember(earlier.filter_map(when));
+                state.breaker.heard_open((why.cause(), ago), timing, rules.breaker);
                 state.down = Some(Down { why, since: opening.at });
                 (state.untold, state.is_proven) = (None, false);
                 let (provider, account, cause) = (self.provider, &self.account, &opening.cause);
@@ -294,14 +301,22 @@ impl Health {
             }
             None => {
                 let Some(closed_at) = carrier.closed_at() else { return };
-                let is_of_it = state.down.as_ref().is_some_and(|down| down.since <= closed_at);
+                state.closed = state.closed.max(Some(closed_at));
+                let Some(down) = &state.down else { return };
+                if down.since > closed_at {
+                    // It opened again while that was told, and who closed it took it for no news.
+                    let news = down.news();
+                    state.untold.get_or_insert(news);
+                    return;
+                }
                 // What is not told yet is newer than what was.
-                if !is_of_it || matches!(state.untold, Some(Transition::Opened { .. })) {
+                if matches!(state.untold, Some(Transition::Opened { .. })) {
                     return;
                 }
                 state.breaker.heard_closed(Instant::now());
-                (state.down, state.closed, state.untold) = (None, Some(closed_at), None);
-                (state.is_proven, state.silent_calls) = (true, 0);
+                (state.down, state.untold) = (None, None);
+                state.is_proven = true;
+                state.speaks();
                 let (provider, account) = (self.provider, &self.account);
                 tracing::info!(
                     provider,
@@ -399,7 +414,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         self.health.under_way.fetch_sub(1, Ordering::Relaxed);
         if self.is_probe {
-            self.health.lock().breaker.give_back();
+            self.health.lock().breaker.give_back(self.begun);
         }
     }
 }

@@ -163,7 +163,9 @@ impl Dispatcher {
                     let Refusal { trouble, code, detail, .. } = refusal;
                     (trouble.reason(), ErrorClass::Account, code, detail)
                 }
-                (None, Some(Failing { detail, .. })) => {
+                // What the provider said last may be about a message of another tenant.
+                (None, Some(Failing { failures, calls, .. })) => {
+                    let detail = format!("{failures} of {calls} calls by the account failed");
                     (BREAKER_OPEN, ErrorClass::Unreachable, "breaker_open".to_owned(), detail)
                 }
                 (None, None) => return None,

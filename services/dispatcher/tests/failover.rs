@@ -320,7 +320,7 @@ async fn what_one_dispatcher_finds_of_an_account_all_know_and_who_begins_later_t
     for process in [&listener, &late, &trier] {
         process.finds("first", BreakerState::Closed).await;
     }
-    let stream = carrier_id("twilio", "AC-first", SystemEnvironment.now());
+    let stream = carrier_id(TenantId(TENANT), "twilio", "AC-first", SystemEnvironment.now());
     let told = world.store.load::<Carrier>(TENANT, stream.0).await.expect("it can be read");
     assert_eq!(told.version, 2, "transitions alone");
     world.stop(vec![listener, late, trier]).await;

@@ -166,7 +166,7 @@ pub(crate) fn accounts(
         let (provider, name) = account.key();
         let is_it = |one: &&Arc<Health>| one.provider() == provider && one.account() == name;
         let health = known.iter().find(is_it);
-        let told = health.and_then(|health| health.condition().told(health.account()));
+        let told = health.and_then(|health| health.condition().in_public().told(health.account()));
         match told {
             Some(Told { what, remedy, .. }) => Err(format!("{what}. {remedy}")),
             None => Ok(()),

@@ -1,8 +1,8 @@
 //! What is told of an account: transitions, each once, however many processes saw it.
 
-use super::Carrier;
 use super::command::{CarrierCommand, CarrierRejection};
 use super::event::CarrierEvent;
+use super::{Carrier, OPENINGS_TOLD_MAX, SHIFTS_TOLD_MAX};
 
 impl Carrier {
     pub(super) fn decide_command(
@@ -10,9 +10,16 @@ impl Carrier {
         command: &CarrierCommand,
     ) -> Result<Vec<CarrierEvent>, CarrierRejection> {
         Ok(match command {
-            // Another process was faster.
-            CarrierCommand::Open(_) if self.open.is_some() => Vec::new(),
-            CarrierCommand::Open(opened) => vec![opened.clone().into()],
+            CarrierCommand::Open(opened) => {
+                // Another process was faster, or has closed it since; or the stream has no room for it.
+                let is_over = self.closed_at.is_some_and(|closed| opened.at <= closed);
+                let has_room = self.openings_told < OPENINGS_TOLD_MAX;
+                if self.open.is_none() && !is_over && has_room {
+                    vec![opened.clone().into()]
+                } else {
+                    Vec::new()
+                }
+            }
             CarrierCommand::Close { closed, opened_at } => {
                 let is_open = match (&self.open, self.closed_at) {
                     (Some(open), _) => open.at <= *opened_at,
@@ -27,7 +34,12 @@ impl Carrier {
                 // Another process was faster.
                 let is_current = known.is_none_or(|shift| shift.is_before(shifted));
                 let changes = shifted.weights.iter().any(|one| one.before != one.after);
-                if is_current && changes { vec![shifted.clone().into()] } else { Vec::new() }
+                let has_room = self.shifts_told < SHIFTS_TOLD_MAX;
+                if is_current && changes && has_room {
+                    vec![shifted.clone().into()]
+                } else {
+                    Vec::new()
+                }
             }
         })
     }

@@ -17,6 +17,7 @@ impl Carrier {
                     calls: e.calls,
                     at: e.at,
                 });
+                self.openings_told = self.openings_told.saturating_add(1);
                 self.openings.push_back(e.at);
                 if self.openings.len() > OPENINGS_MAX {
                     self.openings.pop_front();
@@ -29,6 +30,7 @@ impl Carrier {
             }
             E::WeightsShifted(e) => {
                 self.called(&e.account, &e.provider, &e.key);
+                self.shifts_told = self.shifts_told.saturating_add(1);
                 self.shifts.retain(|shift| !shift.is_of(e));
                 self.shifts.push_back(Shift::of(e));
                 if self.shifts.len() > SHIFTS_MAX {

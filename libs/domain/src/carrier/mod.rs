@@ -1,7 +1,7 @@
 //! What the processes of an installation tell each other of an account at a provider: that its calls fail, so that
 //! nobody is to send by it for a while, and that they succeed again.
 //!
-//! A stream is of one account and one month of UTC, so that no account fills a stream, however it flaps. What an account
+//! A stream is of one account of a tenant and one month of UTC, so that no account fills a stream, however it flaps. What an account
 //! is now, its newest event says, whichever stream that is in ([`Carrier::following`]).
 
 pub mod command;
@@ -22,7 +22,7 @@ use self::event::{CarrierEvent, ShiftedWeight, WeightsShifted};
 use crate::Channel;
 use crate::account_name::AccountName;
 use crate::decider::{Decider, Routing};
-use crate::ids::CarrierId;
+use crate::ids::{CarrierId, TenantId};
 
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "carrier";
@@ -36,10 +36,17 @@ const OPENINGS_MAX: usize = 16;
 /// Ways of sharing messages that are remembered at most, the newest.
 const SHIFTS_MAX: usize = 256;
 
-/// The stream of what is told in the month of `at` of the account that a provider calls `key`: a UUIDv5 of all three.
+/// Openings, and shifts, that a stream takes at most: with a closing for each opening, fewer than the 10,000 events that a
+/// stream may hold. What is beyond is not told until the next month.
+const OPENINGS_TOLD_MAX: u32 = 3_000;
+const SHIFTS_TOLD_MAX: u32 = 3_000;
+
+/// The stream of what is told in the month of `at` of the tenant's account that a provider calls `key`: a UUIDv5 of all
+/// four. An account that becomes another tenant's goes on in another stream.
 #[must_use]
-pub fn carrier_id(provider: &str, key: &str, at: DateTime<Utc>) -> CarrierId {
-    let named = format!("{provider}\n{:04}-{:02}\n{key}", at.year(), at.month());
+pub fn carrier_id(tenant: TenantId, provider: &str, key: &str, at: DateTime<Utc>) -> CarrierId {
+    let (tenant, year, month) = (tenant.0, at.year(), at.month());
+    let named = format!("{tenant}\n{provider}\n{year:04}-{month:02}\n{key}");
     CarrierId(Uuid::new_v5(&NAMESPACE, named.as_bytes()))
 }
 
@@ -119,6 +126,11 @@ pub struct Carrier {
     openings: VecDeque<DateTime<Utc>>,
     #[serde(default)]
     shifts: VecDeque<Shift>,
+    /// Openings of the stream, and shifts.
+    #[serde(default)]
+    openings_told: u32,
+    #[serde(default)]
+    shifts_told: u32,
 }
 
 impl Carrier {

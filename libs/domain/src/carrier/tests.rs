@@ -7,8 +7,8 @@ use super::event::{BreakerClosed, BreakerOpened, CarrierFigures};
 use super::*;
 use crate::tests::{decided_twice_adds_nothing, examples_are_the_golden_events, fold};
 
-/// The stream of Twilio's `AC0` in January 2027, computed elsewhere.
-const KNOWN_STREAM: &str = "75046778-8c3d-570f-838c-5eb81d153c27";
+/// The stream of the default tenant's `AC0` at Twilio in January 2027, computed elsewhere.
+const KNOWN_STREAM: &str = "497ec14d-321d-5cb5-9e4f-186ff32b944f";
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a time in range")
@@ -89,13 +89,15 @@ fn golden_events_are_read_and_written_alike() {
 #[test]
 fn a_month_of_an_account_has_a_stream_that_never_changes() {
     let january = at(0);
-    let id = |provider, key, at| carrier_id(provider, key, at).to_string();
+    let of = |tenant, provider, key, at| carrier_id(tenant, provider, key, at).to_string();
+    let id = |provider, key, at| of(TenantId::DEFAULT, provider, key, at);
     assert_eq!(id("twilio", "AC0", january), KNOWN_STREAM);
     let february = january + chrono::TimeDelta::days(20);
     for other in [
         id("twilio", "AC1", january),
         id("sendgrid", "AC0", january),
         id("twilio", "AC0", february),
+        of(TenantId(Uuid::from_u128(2)), "twilio", "AC0", january),
     ] {
         assert_ne!(other, KNOWN_STREAM);
     }
@@ -113,6 +115,8 @@ fn a_transition_is_told_once_however_many_saw_it() {
     let well = given(&[opened(0).into(), closed(9).into()]);
     assert_eq!((well.open(), well.closed_at()), (None, Some(at(9))));
     assert_eq!(well.decide(&close(0, 10)), nothing);
+    assert_eq!(well.decide(&Command::Open(opened(9))), nothing, "it was closed since");
+    assert_eq!(well.decide(&Command::Open(opened(10))), Ok(vec![opened(10).into()]));
     let again = given(&[opened(0).into(), closed(9).into(), opened(20).into()]);
     assert_eq!(again.decide(&close(0, 21)), nothing, "it is another opening");
     assert_eq!(again.openings().collect::<Vec<_>>(), [at(0), at(20)]);
@@ -155,6 +159,26 @@ fn a_month_that_tells_of_one_thing_leaves_the_other_as_it_was() {
     assert_eq!(shared.shifts().map(|shift| shift.at).collect::<Vec<_>>(), [at(9)]);
     let closed = given(&[closed(9).into()]).following(before);
     assert_eq!((closed.open(), closed.shifts().count()), (None, 1));
+}
+
+#[test]
+fn a_stream_takes_no_more_than_it_holds() {
+    let (mut carrier, mut events) = (Carrier::default(), 0);
+    for second in 0..20_000 {
+        let (even, odd) = ([50, 50], [40, 60]);
+        let (before, after) = if second % 2 == 0 { (even, odd) } else { (odd, even) };
+        for command in [
+            Command::Open(opened(2 * second)),
+            close(2 * second, 2 * second + 1),
+            Command::Shift(shifted(before, after, second)),
+        ] {
+            for event in carrier.decide(&command).expect("it is never refused") {
+                (carrier, events) = (carrier.evolve(&event), events + 1);
+            }
+        }
+    }
+    assert!(events < 10_000, "{events} events");
+    assert_eq!(carrier.open(), None, "what was opened is closed");
 }
 
 #[test]

@@ -125,12 +125,12 @@ impl KnownState {
     }
 }
 
-/// How an account is by what was told of it.
+/// How an account is by what was told of it. What its provider said last may be about a message of another tenant.
 fn health(carrier: Option<&Carrier>) -> AccountHealth {
     let availability = match carrier.and_then(Carrier::open) {
         None => Availability::Ready,
         Some(open) => {
-            let why = format!("its breaker is open ({}: {})", open.cause, open.detail);
+            let why = format!("its breaker is open ({})", open.cause);
             Availability::Open { why, until: None }
         }
     };

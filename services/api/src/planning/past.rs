@@ -217,7 +217,7 @@ async fn carrier(
     let mut told = Carrier::default();
     for back in 0..MONTHS_MAX {
         let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
-        let id = carrier_id(provider, key, month);
+        let id = carrier_id(account.home, provider, key, month);
         told = told.following(folded(planning, account.home, id.0, until).await?);
         // How messages are shared may have been told before.
         if told.account().is_some() && !planning.is_balanced {

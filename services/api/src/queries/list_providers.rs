@@ -267,6 +267,15 @@ fn breaker(told: Option<&Carrier>, reported: &[&Reported]) -> AccountBreaker {
     }
 }
 
+/// What is wrong with an account whose breaker opened for this cause, in the word that a dispatcher has for it.
+fn reason(cause: &str) -> &str {
+    match cause {
+        "failures" => "silent",
+        "ratio" => "failing",
+        _ => cause.strip_prefix("account_").unwrap_or(cause),
+    }
+}
+
 fn health(
     told: Option<&Carrier>,
     reported: &[&Reported],
@@ -290,7 +299,7 @@ fn health(
         status,
         reason: wrong
             .and_then(|one| one.reason.clone())
-            .or_else(|| open.map(|open| open.cause.clone())),
+            .or_else(|| open.map(|open| reason(&open.cause).to_owned())),
         since: since.or_else(|| open.map(|open| open.at)),
         detail: detail.or_else(|| open.map(|open| open.detail.clone())).filter(|_| is_own),
         remedy,
@@ -379,5 +388,12 @@ mod tests {
             (BreakerState::HalfOpen, Some(5), Some(9))
         );
         assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
+        // Where no dispatcher reports, the log says the same in the same words.
+        let health = health(Some(&told), &[], (BreakerState::Open, true));
+        assert_eq!((health.status, health.reason.as_deref()), (HealthStatus::Down, Some("silent")));
+        assert_eq!(
+            ["account_credentials", "throttled", "ratio"].map(reason),
+            ["credentials", "throttled", "failing"]
+        );
     }
 }

@@ -105,6 +105,10 @@ impl Dispatcher {
     pub(crate) async fn balance(&self) {
         let settings = self.config.balance;
         if settings.mode == BalanceMode::Off {
+            // What was said before is no advice any more.
+            if let Err(error) = table::advise(&self.dependencies.pool, &[]).await {
+                tracing::debug!(error = %error, "what was advised before is not taken back");
+            }
             return;
         }
         let mut changes = self.dependencies.directory.carrier_changes();
@@ -154,9 +158,13 @@ impl Dispatcher {
         let pool = &self.dependencies.pool;
         let table = self.dependencies.routes.current();
         let groups = decide::groups(&table);
-        // Nobody shares anything, and nothing was said that is to be taken back.
-        let is_idle = groups.is_empty() && told.is_empty();
-        if is_idle || !table::turn(pool, settings.every(), settings.window()).await? {
+        // Whoever has the turn forgets what is old, also where nobody shares anything.
+        if !table::turn(pool, settings.every(), settings.window()).await? {
+            return Ok(());
+        }
+        if groups.is_empty() {
+            told.clear();
+            table::advise(pool, &[]).await?;
             return Ok(());
         }
         let now = self.now();
@@ -174,7 +182,11 @@ impl Dispatcher {
             return Ok(());
         }
         let advice: Vec<Advice> = found.into_iter().map(|one| one.advice(now)).collect();
-        let is_told = |one: &&Advice| told.iter().any(|told| told.weights == one.weights);
+        let is_same = |one: &Advice, told: &Advice| {
+            (one.channel, one.country) == (told.channel, told.country)
+                && one.weights == told.weights
+        };
+        let is_told = |one: &&Advice| told.iter().any(|told| is_same(*one, told));
         for one in advice.iter().filter(|one| !is_told(one)) {
             let Advice { channel, country, reason, .. } = one;
             let (channel, weights) = (channel.as_str(), one.worded());
@@ -217,8 +229,8 @@ impl Dispatcher {
         };
         let store = &self.dependencies.store;
         let (at, (provider, key)) = (self.now(), first.key());
-        let stream = carrier_id(provider, key, at);
         let (tenant, account) = (first.tenants.home(), first.name.clone());
+        let stream = carrier_id(tenant, provider, key, at);
         let metadata = Metadata {
             correlation_id: store.environment().new_id(),
             actor: "dispatcher".to_owned(),
@@ -240,6 +252,8 @@ impl Dispatcher {
         });
         let execute = Execute::<Carrier>::new(tenant.0, stream.0, &command, metadata);
         match store.execute(execute).await {
+            // Somebody was faster, or the stream of this month is full.
+            Ok(executed) if executed.events.is_empty() => {}
             Ok(_) => {
                 let channel = channel.as_str();
                 tracing::info!(

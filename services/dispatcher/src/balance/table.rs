@@ -40,7 +40,9 @@ const TURN: &str = "
 
 const ADVISE: &str = "UPDATE dispatch.balance SET advice = $1, advised_at = now()";
 
-const ADVICE: &str = "SELECT advice FROM dispatch.balance";
+/// What nobody has looked at for twice as long as two looks are apart at most, is no advice any more.
+const ADVICE: &str =
+    "SELECT advice FROM dispatch.balance WHERE advised_at > now() - interval '2 hours'";
 
 const OUTCOMES: &str = "
     SELECT account, channel, country, sum(attempts)::bigint, sum(failed)::bigint, sum(in_doubt)::bigint

@@ -110,7 +110,7 @@ fn one_at_a_time_tries_and_a_success_closes() {
     assert_eq!(world.state(), BreakerState::HalfOpen);
     assert_eq!(world.breaker.admit(world.now), Some(true));
     assert_eq!(world.breaker.admit(world.now), None, "one at a time");
-    world.breaker.give_back();
+    world.breaker.give_back(world.now);
     assert!(matches!(world.calls("s"), Some(Change::Closed { .. })));
     assert_eq!(world.state(), BreakerState::Closed);
     assert_eq!(world.calls("ffff"), None, "it counts anew");
@@ -158,6 +158,18 @@ fn an_account_that_flaps_is_tried_ever_later() {
 }
 
 #[test]
+fn an_account_that_is_throttled_all_the_time_is_never_left_alone_for_long() {
+    let mut world = World::new();
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        world.calls(&"t".repeat(20));
+        waits.push(world.waits());
+        world.calls("s");
+    }
+    assert_eq!(waits, [1, 3, 9, 27, 30, 30, 30, 30, 30]);
+}
+
+#[test]
 fn an_account_that_flaps_for_a_month_does_not_fill_its_stream() {
     let mut world = World::new();
     let (month, mut openings) = (Duration::from_secs(31 * 86_400), 0_u32);
@@ -177,7 +189,7 @@ fn what_another_process_saw_holds_here() {
     let mut world = World::new();
     let timing = |world: &World| Timing { now: world.now, backoff: BACKOFF };
     let at = timing(&world);
-    world.breaker.heard_open(Duration::ZERO, at, &RULES);
+    world.breaker.heard_open((Cause::InRow, Duration::ZERO), at, &RULES);
     assert_eq!(world.state(), BreakerState::Open);
     assert!(world.breaker.heard_closed(world.now));
     assert!(!world.breaker.heard_closed(world.now), "it is closed");
@@ -185,8 +197,37 @@ fn what_another_process_saw_holds_here() {
     assert_eq!(world.calls("s"), None);
     let mut late = World::new();
     let at = timing(&late);
-    late.breaker.heard_open(Duration::from_secs(60), at, &RULES);
+    late.breaker.heard_open((Cause::Ratio, Duration::from_secs(60)), at, &RULES);
     assert_eq!(late.state(), BreakerState::HalfOpen, "whoever begins late tries at once");
+    for (cause, wait) in [(Cause::InRow, 1), (Cause::Throttled, 1), (Cause::Refused, 2)] {
+        let mut world = World::new();
+        let at = timing(&world);
+        world.breaker.heard_open((cause, Duration::ZERO), at, &RULES);
+        assert_eq!(world.waits(), wait, "as long as who found it waits");
+    }
+}
+
+#[test]
+fn a_probe_says_nothing_of_a_later_time_that_it_is_open() {
+    let mut world = World::new();
+    world.calls("fffff");
+    world.waits();
+    let slow = world.now;
+    assert_eq!(world.breaker.admit(slow), Some(true));
+    // Another process closes it, and it opens again.
+    world.pass(1);
+    assert!(world.breaker.heard_closed(world.now));
+    world.pass(1);
+    world.calls("fffff");
+    world.waits();
+    let probe = world.now;
+    assert_eq!(world.breaker.admit(probe), Some(true));
+    let at = Timing { now: world.now, backoff: BACKOFF };
+    assert_eq!(world.breaker.saw((slow, true), Seen::Success, at, &RULES), None);
+    world.breaker.give_back(slow);
+    assert_eq!(world.breaker.admit(world.now), None, "the other one is under way");
+    let closed = world.breaker.saw((probe, true), Seen::Success, at, &RULES);
+    assert!(matches!(closed, Some(Change::Closed { .. })), "{closed:?}");
 }
 
 #[test]

@@ -19,8 +19,10 @@ pub(super) struct State {
     pub(super) down: Option<Down>,
     /// What the others are not told yet.
     pub(super) untold: Option<Transition>,
-    /// When it was closed last, and when it was opened that was closed then.
+    /// When it was closed last, by this process or another.
     pub(super) closed: Option<DateTime<Utc>>,
+    /// Which opening the others were told of that it is closed, though the log had it open still.
+    settled: Option<DateTime<Utc>>,
     pub(super) silent_calls: u32,
     pub(super) silent_since: Option<DateTime<Utc>>,
     pub(super) silent_last: Option<Instant>,
@@ -38,11 +40,39 @@ pub(super) struct Down {
     pub(super) since: DateTime<Utc>,
 }
 
+impl Down {
+    /// The same for the others.
+    pub(super) fn news(&self) -> Transition {
+        let at = self.since;
+        match &self.why {
+            Why::Refused(Refusal { trouble, code, detail, .. }) => {
+                let (cause, detail) = (trouble.reason().to_owned(), format!("{code}: {detail}"));
+                Transition::Opened { cause, detail, failures: 1, calls: 1, at }
+            }
+            Why::Failing(Failing { cause, detail, failures, calls }) => {
+                let (cause, detail) = (cause.clone(), detail.clone());
+                Transition::Opened { cause, detail, failures: *failures, calls: *calls, at }
+            }
+        }
+    }
+}
+
 /// In one way or the other.
 #[derive(Debug, Clone)]
 pub(super) enum Why {
     Refused(Refusal),
     Failing(Failing),
+}
+
+impl Why {
+    /// The same as a breaker has it, which does not tell failures in a row from others.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(_) => Cause::Refused,
+            Self::Failing(failing) if failing.cause == "throttled" => Cause::Throttled,
+            Self::Failing(_) => Cause::Ratio,
+        }
+    }
 }
 
 /// What the other processes are to be told.
@@ -110,21 +140,36 @@ impl State {
 
     /// The breaker opened by what was seen here.
     pub(super) fn opened(&mut self, why: Why, now: DateTime<Utc>) {
-        let (cause, detail, failures, calls) = match &why {
-            Why::Refused(refusal) => {
-                let detail = format!("{}: {}", refusal.code, refusal.detail);
-                (refusal.trouble.reason().to_owned(), detail, 1, 1)
-            }
-            Why::Failing(Failing { cause, detail, failures, calls }) => {
-                (cause.clone(), detail.clone(), *failures, *calls)
-            }
-        };
+        // Who closed it last may go by a clock that is ahead.
+        let closed = self.closed.map(|closed| closed + TimeDelta::microseconds(1));
+        let down = Down { why, since: closed.map_or(now, |closed| closed.max(now)) };
         self.untold = match self.untold.take() {
             // The others never heard that it was closed meanwhile.
             Some(Transition::Closed { .. }) => None,
-            _ => Some(Transition::Opened { cause, detail, failures, calls, at: now }),
+            _ => Some(down.news()),
         };
-        (self.down, self.is_proven) = (Some(Down { why, since: now }), false);
+        (self.down, self.is_proven) = (Some(down), false);
+    }
+
+    /// Whether more is known here than that it was opened so. Where it was closed here since, and the log has it open all the
+    /// same, the others are told.
+    pub(super) fn knows_more_than(&mut self, opening: &Opening) -> bool {
+        if let Some(down) = &mut self.down {
+            // Two found it at once, and one of them told: what closes is what that one opened.
+            down.since = down.since.max(opening.at);
+            return true;
+        }
+        let Some(closed) = self.closed.filter(|closed| opening.at <= *closed) else {
+            return false;
+        };
+        let is_settled = self.settled.is_some_and(|settled| opening.at <= settled);
+        if self.untold.is_none() && !is_settled {
+            let (opened_at, at) = (opening.at, closed);
+            let open_for = (at - opened_at).to_std().unwrap_or_default();
+            self.settled = Some(opened_at);
+            self.untold = Some(Transition::Closed { opened_at, open_for, at });
+        }
+        true
     }
 
     /// The breaker closed by what was seen here. Why it had been open.

@@ -198,6 +198,16 @@ async fn what_calls_told_of_an_account_is_told_to_the_others_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_provider_said_of_a_call_is_not_told_in_public() {
+    let health = health();
+    fail(&health, 10);
+    let told = |condition: Condition| condition.told("AC0").expect("it is down").what;
+    assert!(told(health.condition()).contains("connect: refused"));
+    let public = told(health.condition().in_public());
+    assert!(public.contains("5 of 5 calls failed") && !public.contains("refused"), "{public}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_opens_and_closes_before_anybody_is_told_is_no_news() {
     let health = health();
     fail(&health, 10);
@@ -228,6 +238,81 @@ async fn what_others_told_holds_here_unless_more_is_known_by_now() {
     late.hear(&told(&[opened(10)]), at(3_000), RULES);
     assert!(late.admits(), "whoever begins long after tries at once");
     assert_eq!(late.releasable(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_late_waits_for_an_account_that_flaps_as_long_as_all_others() {
+    let health = health();
+    let flaps = [opened(0), closed(1), opened(10), closed(11), opened(20)];
+    health.hear(&told(&flaps), at(20), RULES);
+    tokio::time::advance(Duration::from_millis(8_900)).await;
+    assert!(!health.admits(), "three times as long for each time before");
+    tokio::time::advance(Duration::from_millis(200)).await;
+    assert!(health.admits());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_others_brought_back_is_silent_since_it_fell_silent_again() {
+    let health = health();
+    for _ in 0..SILENT_CALLS {
+        call(&health, &silence());
+    }
+    health.hear(&told(&[opened(10)]), at(10), RULES);
+    health.hear(&told(&[opened(10), closed(20)]), at(20), RULES);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    for _ in 0..SILENT_CALLS {
+        health.admit().expect("leave").called(&silence(), at(30), RULES);
+    }
+    let since = Condition::Silent { calls: SILENT_CALLS, since: at(30) };
+    assert_eq!(health.condition(), since);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_has_open_and_works_by_now_is_told_once() {
+    let health = health();
+    fail(&health, 10);
+    let opening = health.untold().expect("it opened");
+    tokio::time::advance(BACKOFF.0).await;
+    // The opening is being appended while it closes, and is in the log after all.
+    health.admit().expect("a probe").called(&accepted(), at(12), SEVERE);
+    health.is_told(&opening);
+    assert_eq!(health.untold(), None);
+    health.hear(&told(&[opened(10)]), at(13), RULES);
+    assert_eq!(health.condition(), Condition::Up);
+    let news = health.untold().expect("the others believe that it is open");
+    let Transition::Closed { opened_at, at: closed_at, .. } = &news else { panic!("{news:?}") };
+    assert_eq!((*opened_at, *closed_at), (at(10), at(12)));
+    health.is_told(&news);
+    health.hear(&told(&[opened(10)]), at(14), RULES);
+    assert_eq!(health.untold(), None, "once, whatever became of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_opens_again_while_it_is_told_that_it_closed_is_told() {
+    let health = health();
+    fail(&health, 10);
+    health.is_told(&health.untold().expect("it opened"));
+    tokio::time::advance(BACKOFF.0).await;
+    health.admit().expect("a probe").called(&accepted(), at(12), SEVERE);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    call(&health, &refused());
+    assert_eq!(health.untold(), None, "the others believe that it is open");
+    health.hear(&told(&[opened(10), closed(12)]), at(13), RULES);
+    let news = health.untold().expect("they were told that it closed");
+    assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "account_credentials"));
+    assert!(news.at() > at(12), "also where a clock is behind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_what_another_opened_closes_that() {
+    let health = health();
+    fail(&health, 10);
+    health.hear(&told(&[opened(11)]), at(12), RULES);
+    tokio::time::advance(BACKOFF.0).await;
+    health.is_told(&health.untold().expect("it opened"));
+    health.admit().expect("a probe").called(&accepted(), at(14), SEVERE);
+    let news = health.untold().expect("it closed");
+    assert!(matches!(news, Transition::Closed { opened_at, .. } if opened_at == at(11)));
 }
 
 #[tokio::test(start_paused = true)]

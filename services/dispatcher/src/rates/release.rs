@@ -125,7 +125,8 @@ impl Dispatcher {
                 // Its provider wants to be left alone, or somebody tries it just now.
                 Availability::Busy { .. } => {}
                 Availability::Open { .. } => {
-                    if account.health.breaker() == BreakerState::Open {
+                    let has_another = accounts.iter().any(|other| may_stand_in(other, account));
+                    if has_another && account.health.breaker() == BreakerState::Open {
                         self.send_elsewhere(account, &own, turns).await?;
                     }
                 }
@@ -288,4 +289,10 @@ impl Dispatcher {
             account.channels.iter().map(|of| (of.as_str(), waiting_lane(*of))).collect();
         self.timers.enter_again(message_id, due_at, &lanes, line).await
     }
+}
+
+/// Whether some messages of an account might go by this other one now. Where there is none, they stay in their lines.
+fn may_stand_in(other: &SendingAccount, account: &SendingAccount) -> bool {
+    let carries_alike = other.channels.iter().any(|channel| account.channels.contains(channel));
+    other.key() != account.key() && carries_alike && other.health.admits()
 }

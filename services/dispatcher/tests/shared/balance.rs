@@ -3,6 +3,7 @@
 use hatch_bus::testing::eventually;
 use hatch_dispatcher::{BalanceMode, BalanceSettings, Config, balance_advice};
 use hatch_domain::carrier::{Carrier, carrier_id};
+use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, Environment, ErrorClass};
 use hatch_eventstore::SystemEnvironment;
@@ -53,7 +54,7 @@ async fn an_account_that_fails_carries_less_of_what_it_shares_and_everybody_is_t
         (reason.contains("is 40 %") || reason.contains("is 60 %")).then_some(())
     })
     .await;
-    let stream = carrier_id("twilio", "AC-first", SystemEnvironment.now());
+    let stream = carrier_id(TenantId(TENANT), "twilio", "AC-first", SystemEnvironment.now());
     let told = world.store.load::<Carrier>(TENANT, stream.0).await.expect("it can be read");
     let parts: Vec<_> = told
         .state
@@ -81,8 +82,32 @@ async fn what_would_be_moved_is_only_said_where_nobody_has_the_balance_on() {
     .await;
     assert_eq!((advice.channel, advice.reason.as_str()), (Channel::Sms, "failing"));
     assert_eq!(advice.weights[0].after, 4_000);
-    let stream = carrier_id("twilio", "AC-first", SystemEnvironment.now());
+    let stream = carrier_id(TenantId(TENANT), "twilio", "AC-first", SystemEnvironment.now());
     let told = world.store.load::<Carrier>(TENANT, stream.0).await.expect("it can be read");
     assert_eq!(told.state.shifts().count(), 0);
+    world.stop(vec![process]).await;
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_also_where_nobody_shares_anything() {
+    let world = World::new().await;
+    let session = world.database.connect().await;
+    let old = "INSERT INTO dispatch.outcomes VALUES (now() - interval '1 day', 'first', 'sms', 44, 1, 0, 0)";
+    session.batch_execute(old).await.expect("a row");
+    let advised = "UPDATE dispatch.balance SET advised_at = now(), advice = \
+        '[{\"channel\":\"sms\",\"country\":44,\"reason\":\"slow\",\"weights\":[],\"figures\":[],\
+           \"at\":\"2027-01-15T08:00:00Z\"}]'";
+    session.batch_execute(advised).await.expect("advice");
+    assert_eq!(balance_advice(&session).await.expect("it can be read").len(), 1);
+    let (first, second) = (Provider::new(None), Provider::new(None));
+    let config = balancing(BalanceMode::Advisory);
+    let process = world.dispatch(accounts(&first, &second), config).await;
+    eventually("nothing is left", async || {
+        let count = "SELECT count(*) FROM dispatch.outcomes";
+        let row = session.query_one(count, &[]).await.expect("a row");
+        let advice = balance_advice(&session).await.expect("it can be read");
+        (row.get::<_, i64>(0) == 0 && advice.is_empty()).then_some(())
+    })
+    .await;
     world.stop(vec![process]).await;
 }

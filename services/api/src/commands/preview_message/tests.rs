@@ -159,8 +159,8 @@ async fn a_breaker_that_is_open_and_a_person_who_opted_out_are_told_of() {
         (answer.text("account"), &answer.body["route"][0]["verdict"]),
         ("two", &json!("skipped"))
     );
-    let why = answer.body["route"][0]["reason"].as_str().expect("a reason");
-    assert!(why.contains("5 calls failed in a row"), "{why}");
+    // Without the provider's words, which may be about somebody else's message.
+    assert_eq!(answer.body["route"][0]["reason"], "its breaker is open (failures)");
     open(&api, "two").await;
     let opt_out = json!({"address": CUSTOMER, "state": "opted_out"});
     let put = api.request(Method::PUT, "/api/v1/consent", &[], Some(opt_out.to_string())).await;

@@ -95,7 +95,9 @@ impl Carriers {
             return AccountWeight { configured, now: configured, ..AccountWeight::default() };
         };
         let all: u32 = weights.iter().map(|weight| u32::from(*weight)).sum();
-        let now = u16::try_from(u32::from(part) * all / u32::from(WHOLE)).ok();
+        let now = (u32::from(part) * all + u32::from(WHOLE) / 2) / u32::from(WHOLE);
+        // A small share is one all the same.
+        let now = u16::try_from(now.max(u32::from(part.min(1)))).ok();
         let advised = if self.is_balanced { "" } else { "advised, " };
         let to = shift.country.map_or_else(String::new, |code| format!(" to +{code}"));
         let percent = f64::from(part) / 100.0;
