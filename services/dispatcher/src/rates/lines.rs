@@ -21,6 +21,9 @@ pub(crate) const PREFIX: &str = hatch_due::LINES;
 /// Who has been put into a line so lately is in it, whatever a look at the timers says.
 const NEW: Duration = Duration::from_secs(1);
 
+/// How long who was seen in a line is believed to be there, where there are more lines than one look takes in.
+const BELIEVED: Duration = Duration::from_secs(5);
+
 /// Those that were put into a line and are to be written, at most. The fold writes those that do not fit.
 const ENTERING_MAX: usize = 20_000;
 
@@ -105,9 +108,14 @@ impl Lines {
         }
     }
 
-    /// So it was when somebody began to look at the timers at `begun`.
-    pub(crate) fn seen(&mut self, standing: Vec<Standing>, begun: Instant) {
-        let is_new = |at: &Instant| *at + NEW > begun;
+    /// So it was when somebody began to look at the timers at `begun`; at some of the lines, where not `is_all`.
+    pub(crate) fn seen(&mut self, standing: Vec<Standing>, begun: Instant, is_all: bool) {
+        // The other lines are looked at next.
+        let (kept, seen_at) = match is_all {
+            true => (NEW, begun.checked_sub(NEW).unwrap_or(begun)),
+            false => (BELIEVED, begun),
+        };
+        let is_new = |at: &Instant| *at + kept > begun;
         for line in self.0.values_mut() {
             line.tenants.iter_mut().for_each(|tenants| tenants.retain(|_, at| is_new(at)));
         }
@@ -115,8 +123,8 @@ impl Lines {
             let Some(priority) = Priority::named(&priority) else { continue };
             let line = self.0.entry(waits_for).or_insert_with(|| OneLine::new(Busy::Rate));
             if let Some(tenants) = line.tenants.get_mut(priority as usize) {
-                // One that was seen so long ago is seen anew at the next look.
-                tenants.entry(tenant_id).or_insert_with(|| begun.checked_sub(NEW).unwrap_or(begun));
+                let at = tenants.entry(tenant_id).or_insert(seen_at);
+                *at = seen_at.max(*at);
             }
         }
         self.0.retain(|_, line| !line.is_empty());

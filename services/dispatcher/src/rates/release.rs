@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
-use hatch_due::{Line, Released, Turn};
+use hatch_due::{Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
 use hatch_routing::Availability;
 use tokio::sync::Notify;
@@ -32,8 +32,9 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::
 /// Between two tries to let somebody go: the least, and where nothing brings room meanwhile.
 const SERVE_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
 
-/// Tenants and priorities of lines that are known, of each channel.
-const STANDING_MAX: i32 = 2_000;
+/// Lines that one look takes in, and the tenants of each priority in all of them. With more lines, the next look takes in
+/// the next ones.
+const STANDING_MAX: (i64, i64) = (500, 2_000);
 
 /// Lines of an account that are served in one go: senders may have very many.
 const LINES_AT_ONCE: usize = 200;
@@ -54,6 +55,8 @@ struct Turns {
     /// Tenants that have had their messages of the day, and since when that is known.
     without: HashMap<Uuid, Instant>,
     looked: Option<Instant>,
+    /// The line where the last look ended; empty where that took in the last one.
+    looked_at: String,
 }
 
 /// How long a tenant that has had its messages of the day is passed over.
@@ -141,9 +144,19 @@ impl Dispatcher {
             turns.looked = last;
             return Ok(());
         }
-        let parked = Channel::ALL.map(waiting_lane);
-        let standing = self.timers.standing(&parked, PREFIX, STANDING_MAX).await?;
-        self.rates.0.lock().lines.seen(standing, begun);
+        let look = Look {
+            parked: &Channel::ALL.map(waiting_lane),
+            prefix: PREFIX,
+            after: &turns.looked_at,
+            priorities: PRIORITIES,
+            lines: STANDING_MAX.0,
+            tenants: STANDING_MAX.1,
+        };
+        let (standing, has_more) = self.timers.standing(look).await?;
+        let last = standing.last().filter(|_| has_more).map(|one| one.waits_for.clone());
+        let is_all = last.is_none() && turns.looked_at.is_empty();
+        turns.looked_at = last.unwrap_or_default();
+        self.rates.0.lock().lines.seen(standing, begun, is_all);
         turns.without.retain(|_, since| begun.duration_since(*since) < PASSED_OVER);
         Ok(())
     }
