@@ -189,3 +189,33 @@ impl Entering {
         all.drain(..number).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_there_as_long_as_looks_see_it_and_longer_where_one_sees_not_all() {
+        let begun = Instant::now() + Duration::from_secs(60);
+        let after = |ms| begun + Duration::from_millis(ms);
+        let standing = |line: &str, priority: &str| Standing {
+            waits_for: line.to_owned(),
+            priority: priority.to_owned(),
+            tenant_id: Uuid::from_u128(1),
+        };
+        let (one, other) = (standing("rate:one", "bulk"), standing("rate:other", "high"));
+        let mut lines = Lines::default();
+        lines.seen(vec![one.clone(), other.clone()], begun, true);
+        assert_eq!(lines.all(), ["rate:other", "rate:one"], "the most urgent first");
+        lines.seen(vec![one.clone()], after(250), true);
+        assert_eq!(lines.all(), ["rate:one"]);
+
+        lines.seen(vec![other], after(500), false);
+        lines.seen(vec![one.clone()], after(750), false);
+        assert_eq!(lines.all(), ["rate:other", "rate:one"], "each look sees another");
+        lines.seen(vec![one], after(6_000), false);
+        assert_eq!(lines.all(), ["rate:one"], "not for ever");
+        lines.seen(Vec::new(), after(8_000), true);
+        assert!(lines.all().is_empty());
+    }
+}
