@@ -344,3 +344,21 @@ async fn what_is_urgent_goes_before_all_that_stands_in_line() {
     assert!(between <= RATE as usize * 2, "{between} of bulk went before");
     world.stop(processes).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_does_not_wait_until_nothing_else_stands_in_line() {
+    const MANY: usize = 400;
+    let limits = Limits { per_s: Some(20.0), ..Limits::default() };
+    let world = World::new(limits, Provider::new(None)).await;
+    let processes = vec![world.dispatch(0).await, world.dispatch(1).await];
+    let normal = world.request_many(MANY, Priority::Normal).await;
+    world.provider.has_had(20).await;
+    let bulk = world.request_many(5, Priority::Bulk).await;
+    eventually("they are sent", async || {
+        bulk.iter().all(|id| world.provider.has_had_message(*id)).then_some(())
+    })
+    .await;
+    let sent = normal.iter().filter(|id| world.provider.has_had_message(**id)).count();
+    assert!(sent < MANY, "the others wait still");
+    world.stop(processes).await;
+}

@@ -23,7 +23,7 @@ use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
 use crate::breaker::BreakerState;
 use crate::slot::Slot;
-use crate::sweep::PRIORITIES;
+use crate::sweep::{PRIORITIES, TURNS};
 use crate::waiting::waiting_lane;
 
 /// Between two looks at who stands in the lines: while nobody does, and while somebody does.
@@ -51,8 +51,8 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 /// Whose turn it is.
 #[derive(Default)]
 struct Turns {
-    /// The tenant of each line that had its turn last.
-    last: HashMap<String, Uuid>,
+    /// The tenant of each line that had its turn last, and how often somebody was let go.
+    last: HashMap<String, (Uuid, usize)>,
     /// How many lines were served: with many, each time others come first.
     served: usize,
     /// Tenants that have had their messages of the day, and since when that is known.
@@ -270,13 +270,15 @@ impl Dispatcher {
         let parked: Vec<_> = channels.iter().map(|channel| waiting_lane(*channel)).collect();
         let home: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
         let without: Vec<_> = turns.without.keys().copied().collect();
-        let last = turns.last.get(line).copied().unwrap_or_default();
-        let turn = Turn { priorities: PRIORITIES, last, without: &without };
+        let (last, times) = turns.last.get(line).copied().unwrap_or_default();
+        // No priority but the highest has all of it: another waits, but not for ever.
+        let priorities = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
+        let turn = Turn { priorities, last, without: &without };
         let line_of = Line { lanes: (&parked, &home), waits_for: &[line] };
         let hold = self.config.timers_lag + HOLD_MARGIN;
         let mut released = self.timers.let_go(line_of, turn, (number, hold)).await?;
         if let Some(last) = Released::last(&released) {
-            turns.last.insert(line.to_owned(), last);
+            turns.last.insert(line.to_owned(), (last, times.wrapping_add(1)));
         }
         if released.len() < number {
             // Others may have what was seen there.
