@@ -362,3 +362,27 @@ async fn bulk_does_not_wait_until_nothing_else_stands_in_line() {
     assert!(sent < MANY, "the others wait still");
     world.stop(processes).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_next_day_goes_on_when_the_account_is_given_more() {
+    let limits = Limits { per_day: Some(5), ..Limits::default() };
+    let mut world = World::new(limits, Provider::new(None)).await;
+    let first = world.dispatch(0).await;
+    let mut ids = world.request_many(5, Priority::Normal).await;
+    world.provider.has_had(5).await;
+    // By and by it is known that the day is used up.
+    let of_next_day = "SELECT count(*) FROM es.events WHERE type = 'MessageDeferred' \
+                       AND payload->>'reason' = 'daily_cap'";
+    eventually("one waits for the next day", async || {
+        ids.insert(world.request(TENANT, Priority::Normal).await);
+        (world.count(of_next_day).await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.provider.calls().len(), 5);
+    first.end().await;
+    world.limits.per_day = Some(100_000);
+    let second = world.dispatch(1).await;
+    let calls = world.provider.has_had(ids.len()).await;
+    assert_each_once(&calls, &ids);
+    world.stop(vec![second]).await;
+}
