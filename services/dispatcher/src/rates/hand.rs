@@ -274,8 +274,13 @@ impl Hand {
             Settled { key, returns, sooner: Duration::ZERO, unused }
         });
         let wanted = if is_idle && !wants_more { 0 } else { out.saturating_add(self.wanted) };
+        let wanted = wanted.min(self.size.capacity);
+        // What is not asked for again may be another's before the answer is here.
+        if let Some(lease) = self.leases.front_mut() {
+            lease.left = lease.left.min(wanted.saturating_sub(out));
+        }
         (self.wanted, self.taken) = (0, 0);
-        Some((self.asked(key, wanted.min(self.size.capacity)), settled.into_iter().collect()))
+        Some((self.asked(key, wanted), settled.into_iter().collect()))
     }
 
     fn asked(&self, key: &str, wanted: u64) -> Ask {

@@ -88,6 +88,21 @@ async fn calls_under_way_are_counted_with_every_lease_and_an_idle_share_is_given
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_share_of_calls_that_is_given_back_nothing_is_taken_meanwhile() {
+    let now = Instant::now();
+    let mut hand = Hand::new(Size::at_a_time(4), now);
+    hand.granted(3, &grant(3), now, now);
+    assert!(hand.take(now).is_some());
+    let (ask, _) = hand.ask(KEY, now).expect("its end comes");
+    assert_eq!((ask.wanted, hand.take(now)), (1, None), "the call that is under way");
+    hand.granted(1, &grant(1), now, now);
+    hand.give_back(0);
+    let later = now + TAKEN_WITHIN * 2;
+    let (ask, _) = hand.ask(KEY, later).expect("idle");
+    assert_eq!((ask.wanted, hand.take(later)), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_uses_a_token_too_late_leaves_one_of_the_next_unused() {
     let begun = Instant::now();
     let mut hand = Hand::new(Size::per_second(100.0), begun);
