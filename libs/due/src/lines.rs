@@ -38,27 +38,46 @@ const ENTER_AGAIN: &str = "
       FROM unnest($2::text[], $3::text[]) AS l(home, parked)
      WHERE t.stream_id = $1 AND t.lane = l.home AND t.due_at = $5";
 
-/// From one line, priority and tenant to the next, by the index: however many stand in each.
+/// From one line to the next by the index, behind the one where the last look ended, and in each from tenant to tenant:
+/// however many stand there. The more lines there are, the fewer tenants of each are known.
 const STANDING: &str = "
-    WITH RECURSIVE line(lane, waits_for, priority, tenant_id, number) AS (
-        SELECT l.lane, f.waits_for, f.priority, f.tenant_id, 1
+    WITH RECURSIVE line(lane, waits_for, number) AS (
+        SELECT l.lane, (SELECT t.waits_for FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting'
+                           AND t.waits_for >= $4 AND t.waits_for > $5
+                         ORDER BY t.waits_for LIMIT 1), 1
           FROM unnest($2::text[]) AS l(lane)
-         CROSS JOIN LATERAL (
-               SELECT t.waits_for, t.priority, t.tenant_id FROM due.timers t
-                WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting' AND t.waits_for > ''
-                ORDER BY t.waits_for, t.priority, t.tenant_id LIMIT 1) AS f
         UNION ALL
-        SELECT o.lane, n.waits_for, n.priority, n.tenant_id, o.number + 1
-          FROM line o
-         CROSS JOIN LATERAL (
-               SELECT t.waits_for, t.priority, t.tenant_id FROM due.timers t
-                WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting'
-                  AND (t.waits_for, t.priority, t.tenant_id) > (o.waits_for, o.priority, o.tenant_id)
-                ORDER BY t.waits_for, t.priority, t.tenant_id LIMIT 1) AS n
-         WHERE o.number < $3)
-    SELECT DISTINCT waits_for, priority, tenant_id FROM line WHERE starts_with(waits_for, $4)";
+        SELECT o.lane, (SELECT t.waits_for FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting'
+                           AND t.waits_for > o.waits_for
+                         ORDER BY t.waits_for LIMIT 1), o.number + 1
+          FROM line o WHERE starts_with(o.waits_for, $4) AND o.number < $6::bigint),
+    known AS MATERIALIZED (
+        SELECT lane, waits_for FROM line WHERE starts_with(waits_for, $4) ORDER BY waits_for LIMIT $6::bigint),
+    share AS MATERIALIZED (SELECT count(*) AS lines, $3::bigint / greatest(count(*), 1) AS tenants FROM known)
+    SELECT DISTINCT known.waits_for, p.priority, one.tenant_id, share.lines
+      FROM known
+     CROSS JOIN share
+     CROSS JOIN unnest($7::text[]) AS p(priority)
+     CROSS JOIN LATERAL (
+           WITH RECURSIVE tenant(tenant_id, number) AS (
+               SELECT (SELECT t.tenant_id FROM due.timers t
+                        WHERE t.kind = $1 AND t.lane = known.lane AND t.lane LIKE '% waiting'
+                          AND t.waits_for = known.waits_for AND t.priority = p.priority
+                        ORDER BY t.tenant_id LIMIT 1), 1
+               UNION ALL
+               SELECT (SELECT t.tenant_id FROM due.timers t
+                        WHERE t.kind = $1 AND t.lane = known.lane AND t.lane LIKE '% waiting'
+                          AND t.waits_for = known.waits_for AND t.priority = p.priority
+                          AND t.tenant_id > o.tenant_id
+                        ORDER BY t.tenant_id LIMIT 1), o.number + 1
+                 FROM tenant o WHERE o.tenant_id IS NOT NULL AND o.number < share.tenants)
+           SELECT tenant_id FROM tenant WHERE tenant_id IS NOT NULL) AS one
+     ORDER BY known.waits_for";
 
-/// From tenant to tenant by the index, behind the last one that had its turn, and from the first one again.
+/// From tenant to tenant by the index, behind the last one that had its turn, and from the first one again. Where several
+/// lanes have a tenant whose turn it is, the oldest of those goes first, so that no lane waits for another.
 const RELEASE: &str = "
     WITH RECURSIVE turn(lane, home, waits_for, priority, place, tenant_id, wrapped, number) AS (
         SELECT l.lane, l.home, w.waits_for, p.priority, p.place, $6::uuid, false, 0
@@ -88,15 +107,15 @@ const RELEASE: &str = "
       FROM (SELECT one.stream_id, turn.home, turn.waits_for, turn.place, turn.number
               FROM turn JOIN width USING (place)
              CROSS JOIN LATERAL (
-                   SELECT first.stream_id, row_number() OVER () AS nth
-                     FROM (SELECT stream_id FROM due.timers
+                   SELECT first.stream_id, first.due_at, row_number() OVER () AS nth
+                     FROM (SELECT stream_id, due_at FROM due.timers
                             WHERE kind = $1 AND lane = turn.lane AND lane LIKE '% waiting'
                               AND waits_for = turn.waits_for AND priority = turn.priority
                               AND tenant_id = turn.tenant_id
-                            ORDER BY due_at LIMIT 1 + $8::bigint / width.tenants
+                            ORDER BY due_at, stream_id LIMIT 1 + $8::bigint / width.tenants
                               FOR UPDATE SKIP LOCKED) AS first) AS one
              WHERE turn.number > 0 AND NOT turn.tenant_id = ANY($7::uuid[])
-             ORDER BY turn.place, one.nth, turn.number LIMIT $8::bigint) AS released
+             ORDER BY turn.place, one.nth, turn.number, one.due_at LIMIT $8::bigint) AS released
      WHERE t.stream_id = released.stream_id
     RETURNING t.stream_id, t.tenant_id, t.position, t.looks, t.not_found, t.step,
               t.undecodable_at IS NOT NULL, statement_timestamp(), released.waits_for, t.due_at,
@@ -172,6 +191,23 @@ impl Released {
     }
 }
 
+/// A look at who stands in lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// The lanes in which they are parked.
+    pub parked: &'a [&'a str],
+    /// How the names of the lines begin.
+    pub prefix: &'a str,
+    /// Only those behind this one; empty: from the first one on.
+    pub after: &'a str,
+    /// The priorities.
+    pub priorities: &'a [&'a str],
+    /// Lines, at most.
+    pub lines: i64,
+    /// Tenants of each priority, at most, of all lines.
+    pub tenants: i64,
+}
+
 /// Somebody who stands in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Standing {
@@ -217,19 +253,16 @@ impl Timers {
         self.execute(ENTER_AGAIN, &[&stream_id, &home, &parked, &waits_for, &due_at]).await
     }
 
-    /// Who stands in the lines whose names begin with `prefix`: `limit` at most of each lane.
+    /// Who stands in the lines, in the order of those; and whether there may be more lines.
     ///
     /// # Errors
     /// PostgreSQL's.
-    pub async fn standing(
-        &self,
-        parked: &[&str],
-        prefix: &str,
-        limit: i32,
-    ) -> Result<Vec<Standing>, Error> {
+    pub async fn standing(&self, look: Look<'_>) -> Result<(Vec<Standing>, bool), Error> {
+        let Look { parked, prefix, after, priorities, lines, tenants } = look;
         let ask = async |client: &mut Connection| {
             let statement = client.prepare_cached(STANDING).await?;
-            let values: [&(dyn ToSql + Sync); 4] = [&self.kind, &parked, &limit, &prefix];
+            let values: [&(dyn ToSql + Sync); 7] =
+                [&self.kind, &parked, &tenants, &prefix, &after, &lines, &priorities];
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, ask).await?;
@@ -240,7 +273,11 @@ impl Timers {
                 tenant_id: row.try_get(2)?,
             })
         };
-        rows.iter().map(standing).collect()
+        let has_more = match rows.first() {
+            Some(row) => row.try_get::<_, i64>(3)? >= lines,
+            None => false,
+        };
+        Ok((rows.iter().map(standing).collect::<Result<_, Error>>()?, has_more))
     }
 
     /// Lets `limit` streams of a line go, at most: they are the caller's for as long as `hold`, and due where they belong
@@ -283,7 +320,7 @@ impl Timers {
             })
         };
         let mut all = rows.iter().map(released).collect::<Result<Vec<_>, _>>()?;
-        all.sort_by_key(|one| (one.place, one.due_at, one.timer.position));
+        all.sort_by_key(|one| (one.place, one.due_at, one.timer.stream_id));
         Ok(all)
     }
 }

@@ -129,6 +129,8 @@ impl Dispatcher {
         let Some(account) = full else { return Chosen::Waits(Vec::new()) };
         let busy = match self.availability(sought, &account, None) {
             Availability::Busy { why, .. } => why,
+            // It has room: what it may have in a second went to others.
+            Availability::Ready if account.limits.per_s.is_some() => Busy::Rate,
             Availability::Ready | Availability::Open { .. } => Busy::Concurrency,
         };
         Chosen::Busy(Box::new(account), busy)

@@ -232,6 +232,7 @@ impl Dispatcher {
         futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();
         self.attempts.wait().await;
+        self.rates.end().await;
         self.keep_last_attempts().await;
     }
 

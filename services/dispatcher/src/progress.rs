@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use crate::messages::Messages;
 use crate::permits::Permits;
-use crate::rates::PREFIX;
 use crate::waiting::waiting_lane;
 
 /// Between two reports.
@@ -42,15 +41,16 @@ const READ: &str = "
     SELECT channel, priority, position FROM dispatch.progress
      WHERE at > now() - make_interval(secs => $1)";
 
-/// Messages whose time has come, those that wait for an account, but not those that stand in its line, and those that no timer speaks of yet, up to a
-/// number of the former two. Of the latter there is one event each, as long as nobody sends them.
+/// Messages whose time has come, those that wait for an account, but not those that stand in its line (an index has them
+/// alone), and those that no timer speaks of yet, up to a number of the former two. Of the latter there is one event each,
+/// as long as nobody sends them.
 const WAITING: &str = "
     SELECT (SELECT count(*)
               FROM (SELECT FROM due.timers WHERE kind = $4 AND look_at < now() LIMIT $1) AS due)
          + (SELECT count(*)
               FROM (SELECT FROM due.timers
                      WHERE kind = $4 AND lane = ANY($5) AND lane LIKE '% waiting'
-                       AND look_at >= now() AND NOT starts_with(waits_for, $6) LIMIT $1) AS waiting)
+                       AND look_at >= now() AND NOT starts_with(waits_for, 'rate:') LIMIT $1) AS waiting)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
 
@@ -202,8 +202,8 @@ pub async fn waiting(client: &Connection, due_max: i64) -> Result<i64, Error> {
     let (name, version) = Messages::CHECKPOINT;
     let statement = client.prepare_cached(WAITING).await?;
     let lanes = Channel::ALL.map(waiting_lane);
-    let values: [&(dyn ToSql + Sync); 6] =
-        [&due_max, &name, &version, &Message::KIND, &lanes.as_slice(), &PREFIX];
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&due_max, &name, &version, &Message::KIND, &lanes.as_slice()];
     let row = client.query_one(&statement, &values).await?;
     Ok(row.try_get(0)?)
 }

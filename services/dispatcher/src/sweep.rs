@@ -31,9 +31,9 @@ const NOT_FOUND_ENOUGH: u32 = 2;
 /// Every priority, the first first.
 pub(crate) const PRIORITIES: &[&str] = TURNS[0];
 
-/// The orders in which priorities are taken, one after the other. Nothing is before a login code; bulk has a turn
+/// The orders in which priorities are taken, one after the other, of what is due and in lines. Nothing is before a login code; bulk has a turn
 /// before normal messages, so that it does not wait for ever for those. Rows of older builds have its old name.
-const TURNS: &[&[&str]] = {
+pub(crate) const TURNS: &[&[&str]] = {
     const HIGH: &str = Priority::High.as_str();
     const NORMAL: &str = Priority::Normal.as_str();
     const BULK: &str = Priority::Bulk.as_str();

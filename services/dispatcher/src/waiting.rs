@@ -27,7 +27,7 @@ use crate::choose::Sought;
 use crate::due::after;
 use crate::health::{Failing, RELEASED, Refusal};
 use crate::progress::Taken;
-use crate::rates::{PREFIX, is_line_of};
+use crate::rates::is_line_of;
 use crate::sweep::PRIORITIES;
 
 /// What a message waits for that no account carries, in events and in its error.
@@ -64,7 +64,7 @@ const COUNT: &str = "
            SELECT count(*) AS number, min(position) AS first
              FROM (SELECT position FROM due.timers
                     WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting'
-                      AND NOT starts_with(timers.waits_for, $4) LIMIT $3) AS t) AS counted
+                      AND NOT starts_with(timers.waits_for, 'rate:') LIMIT $3) AS t) AS counted
       LEFT JOIN es.events e ON e.position = counted.first
      WHERE counted.number > 0";
 
@@ -95,8 +95,7 @@ pub(crate) const fn waiting_lane(channel: Channel) -> &'static str {
 /// PostgreSQL's.
 pub async fn waiting_for_account(client: &Client) -> Result<Vec<Waiting>, Error> {
     let lanes = Channel::ALL.map(waiting_lane);
-    let values: [&(dyn ToSql + Sync); 4] =
-        [&Message::KIND, &lanes.as_slice(), &COUNTED_MAX, &PREFIX];
+    let values: [&(dyn ToSql + Sync); 3] = [&Message::KIND, &lanes.as_slice(), &COUNTED_MAX];
     let rows = client.query(COUNT, &values).await?;
     let of = |row: &tokio_postgres::Row| {
         let lane: &str = row.try_get(0)?;

@@ -117,7 +117,7 @@ pub struct WaitInLine {
     pub reason: String,
     /// The line.
     pub waits_for: String,
-    /// No attempt starts before; none where one may at any time.
+    /// When there is to be room at the earliest, as things are; none where that may be at any time.
     pub until: Option<DateTime<Utc>>,
     /// When it is given up, if it still waits.
     pub expires_at: DateTime<Utc>,

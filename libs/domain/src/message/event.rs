@@ -289,7 +289,7 @@ pub struct MessageCanceled {
 pub struct MessageDeferred {
     /// For what, such as `rate`, or `waiting_for_account`.
     pub reason: String,
-    /// No attempt starts before.
+    /// No attempt starts before; of a message in a line: when it is to go on at the earliest, as things were.
     pub until: DateTime<Utc>,
     /// What is said of it, where it waits for its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]

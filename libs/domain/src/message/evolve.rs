@@ -58,7 +58,9 @@ impl Message {
                 });
             }
             E::MessageDeferred(e) => {
-                self.not_before = Some(e.until);
+                // Who stands in a line goes on as soon as there is room, whatever was foreseen.
+                let not_before = if e.waits_for.is_some() { e.at } else { e.until };
+                self.not_before = Some(not_before);
                 self.waits_for = e.expires_at.map(|_| e.reason.clone());
                 self.line.clone_from(&e.waits_for);
             }

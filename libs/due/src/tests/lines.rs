@@ -1,7 +1,7 @@
 //! Lines and turns, on a real server.
 
 use super::*;
-use crate::{InLine, Line, Released, Turn};
+use crate::{InLine, LINES, Line, Look, Released, Standing, Turn};
 
 const PARKED: [&str; 1] = ["sms waiting"];
 const HOME: [&str; 1] = ["sms"];
@@ -33,6 +33,16 @@ async fn let_go(timers: &Timers, last: &mut Uuid, without: &[Uuid], limit: usize
     released.iter().map(|one| one.timer.position.0).collect()
 }
 
+async fn standing(
+    timers: &Timers,
+    (prefix, after): (&str, &str),
+    (lines, tenants): (i64, i64),
+) -> Vec<Standing> {
+    let priorities = &PRIORITIES;
+    let look = Look { parked: &PARKED, prefix, after, priorities, lines, tenants };
+    timers.standing(look).await.expect("asked").0
+}
+
 #[tokio::test]
 async fn a_line_goes_on_by_priority_then_in_turns_of_tenants_and_of_each_in_order() {
     let (_database, timers) = timers().await;
@@ -45,9 +55,9 @@ async fn a_line_goes_on_by_priority_then_in_turns_of_tenants_and_of_each_in_orde
         one(80, tenant(1), "high"),
     ];
     timers.enter(&many.chain(others).collect::<Vec<_>>()).await.expect("entered");
-    let standing = timers.standing(&PARKED, "rate:", 100).await.expect("asked");
-    assert_eq!(standing.len(), 5, "{standing:?}");
-    assert!(timers.standing(&PARKED, "other:", 100).await.expect("asked").is_empty());
+    let seen = standing(&timers, (LINES, ""), (100, 100)).await;
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    assert!(standing(&timers, ("other:", ""), (100, 100)).await.is_empty());
 
     let mut last = Uuid::nil();
     assert_eq!(let_go(&timers, &mut last, &[], 2).await, [80, 70], "the urgent ones first");
@@ -153,4 +163,74 @@ async fn a_line_is_served_by_its_index_however_many_stand_in_it() {
     session.batch_execute("SELECT pg_stat_force_next_flush()").await.expect("flushed");
     let after: i64 = session.query_one(read, &[]).await.expect("a count").get(0);
     assert!(after - before < 50_000, "no look reads them all: {}", after - before);
+}
+
+#[tokio::test]
+async fn every_line_is_found_whatever_else_is_waited_for_and_however_many_stand_before_it() {
+    let (database, timers) = timers().await;
+    let kind = timers.kind;
+    let session = database.connect().await;
+    // Of very many tenants, what waits for an account that is down, and a line.
+    for waits_for in ["mailgun/one", "rate:first"] {
+        let many = format!(
+            "INSERT INTO due.timers (stream_id, kind, tenant_id, due_at, position, lane, priority, look_at, waits_for)
+             SELECT gen_random_uuid(), '{kind}', gen_random_uuid(), now(), n, 'sms waiting', 'bulk', now() + interval '1 day',
+                    '{waits_for}'
+               FROM generate_series(1, 300) AS n"
+        );
+        session.batch_execute(&many).await.expect("filled");
+    }
+    let in_line = |n: i64, line: &str, priority| InLine {
+        waits_for: line.to_owned(),
+        ..one(n, tenant(1), priority)
+    };
+    let entered = [
+        in_line(1, "rate:first", "high"),
+        in_line(2, "rate:second", "normal"),
+        in_line(3, "rate:third", "normal"),
+    ];
+    timers.enter(&entered).await.expect("entered");
+    let lines = |seen: &[Standing]| {
+        let mut lines: Vec<_> = seen.iter().map(|one| one.waits_for.clone()).collect();
+        lines.dedup();
+        lines
+    };
+    let seen = standing(&timers, (LINES, ""), (9, 90)).await;
+    assert_eq!(lines(&seen), ["rate:first", "rate:second", "rate:third"]);
+    let is_high = |one: &Standing| one.priority == "high" && one.tenant_id == tenant(1);
+    assert!(seen.iter().any(is_high), "very many of another priority hide nobody");
+    assert!(seen.len() <= 33, "{}", seen.len());
+    let some = standing(&timers, (LINES, ""), (2, 90)).await;
+    assert_eq!(lines(&some), ["rate:first", "rate:second"]);
+    let rest = standing(&timers, (LINES, "rate:second"), (2, 90)).await;
+    assert_eq!(lines(&rest), ["rate:third"]);
+}
+
+#[tokio::test]
+async fn no_lane_waits_for_another_and_of_a_batch_the_first_goes_first() {
+    let (_database, timers) = timers().await;
+    let of_batch = |n| InLine { due_at: at(1_000), ..one(n, tenant(1), "normal") };
+    let mms = |n| InLine { lane: "mms waiting", ..of_batch(n) };
+    let entered = [of_batch(5), of_batch(2), of_batch(4), of_batch(3)];
+    timers.enter(&entered).await.expect("entered");
+    timers.enter(&[InLine { due_at: at(999), ..mms(9) }]).await.expect("entered");
+    let line =
+        Line { lanes: (&["sms waiting", "mms waiting"], &["sms", "mms"]), waits_for: &[LINE] };
+    let turn = Turn { priorities: &PRIORITIES, last: Uuid::nil(), without: &[] };
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        let one = (1, Duration::from_secs(60));
+        let released = timers.let_go(line, turn, one).await.expect("let go");
+        order.extend(released.iter().map(|one| one.timer.position.0));
+    }
+    assert_eq!(order, [9, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn who_stands_in_no_line_is_counted_by_an_index_without_lines() {
+    let (database, _timers) = timers().await;
+    let definition = "SELECT pg_get_indexdef('due.timers_waiting_alone'::regclass)";
+    let session = database.connect().await;
+    let definition: String = session.query_one(definition, &[]).await.expect("an index").get(0);
+    assert!(definition.contains(&format!("'{LINES}'")), "{definition}");
 }

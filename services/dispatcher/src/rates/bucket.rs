@@ -17,15 +17,17 @@ const ASK_MAX: Duration = Duration::from_secs(2);
 /// Buckets that nobody has used for so long, in seconds, are deleted. It is more than any token takes to come back.
 const FORGOTTEN_S: f64 = 2.0 * 86_400.0;
 
-/// Buckets are locked in the order of their keys. A token that comes back much later than a lease of now would is one of a
+/// All leases of a day end together, so several that are settled at once are one. Buckets are locked in the order of their
+/// keys. A token that comes back much later than a lease of now would is one of a
 /// clock that was set back since; a little later is one of a statement that began later and was faster.
 const LEASE: &str = "
     WITH asked AS (
         SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::float8[])
                    AS u(key, wanted, capacity, back_s)),
     settled AS (
-        SELECT * FROM unnest($6::text[], $7::timestamptz[], $8::float8[], $9::bigint[])
-                   AS u(key, returns, sooner_s, unused)),
+        SELECT key, returns, min(sooner_s) AS sooner_s, sum(unused)::bigint AS unused
+          FROM unnest($6::text[], $7::timestamptz[], $8::float8[], $9::bigint[]) AS u(key, returns, sooner_s, unused)
+         GROUP BY key, returns),
     held AS MATERIALIZED (
         SELECT key, holders, returns, tokens FROM dispatch.buckets WHERE key = ANY($2) ORDER BY key FOR UPDATE),
     clock AS MATERIALIZED (

@@ -18,8 +18,14 @@ const USED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a process that says nothing more keeps its share of calls.
 const CALLS_KEPT: Duration = Duration::from_secs(10);
 
+/// More than any share of calls.
+const ALL_CALLS: u64 = u32::MAX as u64;
+
 /// An empty bucket is asked again: of seconds and calls at the next tick, of days after this.
 const DAY_ASKED_EVERY: Duration = Duration::from_secs(5);
+
+/// Tokens of a day that nobody here has wanted for so long go back: another process may want them.
+const DAY_HELD: Duration = Duration::from_secs(5);
 
 /// How long it is believed that a bucket is empty.
 const EMPTY_KNOWN: Duration = Duration::from_millis(250);
@@ -108,6 +114,9 @@ pub(crate) struct Hand {
     wanted: u64,
     /// Tokens that were taken since the last lease.
     taken: u64,
+    /// Tokens that were used later than their lease lets them be: they are in the bucket again too soon after that, so as
+    /// many of the next lease are left unused.
+    owed: u64,
     /// When the bucket was found empty, and until when it stays so.
     empty: Option<(Instant, Option<DateTime<Utc>>)>,
     used: Instant,
@@ -132,7 +141,7 @@ struct Lease {
 impl Hand {
     pub(crate) const fn new(size: Size, now: Instant) -> Self {
         let leases = VecDeque::new();
-        Self { size, leases, next: 0, wanted: 0, taken: 0, empty: None, used: now }
+        Self { size, leases, next: 0, wanted: 0, taken: 0, owed: 0, empty: None, used: now }
     }
 
     /// Whether a token can be had.
@@ -173,6 +182,8 @@ impl Hand {
         if let Some(lease) = self.leases.iter_mut().find(|lease| lease.number == number) {
             lease.out = lease.out.saturating_sub(1);
             lease.last = lease.last.max(now);
+            let is_late = now.duration_since(lease.begun) > USED_WITHIN;
+            self.owed += u64::from(is_late && self.size.per != Per::Day);
         }
     }
 
@@ -186,6 +197,9 @@ impl Hand {
             // Where the fleet's share has become smaller, it was one too many.
             if was_out && (!is_call || lease.left + lease.out < lease.granted) {
                 lease.left += 1;
+            }
+            if was_out && !is_call {
+                self.taken = self.taken.saturating_sub(1);
             }
         }
     }
@@ -201,24 +215,48 @@ impl Hand {
     fn ask_for_tokens(&mut self, key: &str, now: Instant) -> Option<(Ask, Vec<Settled>)> {
         let left = self.left(now);
         let is_low = self.taken > 0 && left.saturating_mul(2) <= self.taken;
+        let is_day = self.size.per == Per::Day;
+        if is_day && left > 0 && now.duration_since(self.used) >= DAY_HELD {
+            let settled = self.settle(key, |lease| lease.out == 0);
+            (self.wanted, self.taken) = (0, 0);
+            return (!settled.is_empty()).then(|| (self.asked(key, 0), settled));
+        }
         if left >= self.wanted && !is_low || self.is_asked_later(now) {
             return None;
         }
         let wanted = self.wanted.max(self.taken).clamp(1, self.size.slice());
+        let is_over = |lease: &Lease| lease.out == 0 && (lease.left == 0 || now >= lease.until);
+        let settled = self.settle(key, is_over);
+        (self.wanted, self.taken) = (0, 0);
+        Some((self.asked(key, wanted), settled))
+    }
+
+    /// Gives leases back that are over.
+    fn settle(&mut self, key: &str, is_over: impl Fn(&Lease) -> bool) -> Vec<Settled> {
         let is_day = self.size.per == Per::Day;
         let mut settled = Vec::new();
         self.leases.retain(|lease| {
-            let is_over = lease.out == 0 && (lease.left == 0 || now >= lease.until);
-            if is_over {
+            let ends = is_over(lease);
+            if ends {
                 let late = lease.last.duration_since(lease.begun);
                 let sooner = if is_day { Duration::ZERO } else { USED_WITHIN.saturating_sub(late) };
                 let (key, returns, unused) = (key.to_owned(), lease.returns, lease.left);
                 settled.push(Settled { key, returns, sooner, unused });
             }
-            !is_over
+            !ends
         });
-        (self.wanted, self.taken) = (0, 0);
-        Some((self.asked(key, wanted), settled))
+        settled
+    }
+
+    /// Gives everything back that is not in use: the process ends.
+    pub(crate) fn end(&mut self, key: &str) -> Option<(Ask, Vec<Settled>)> {
+        let mut settled = self.settle(key, |lease| lease.out == 0 && lease.granted > 0);
+        if self.size.per == Per::Call {
+            // All of its share, whatever it has become.
+            let all = |one: &mut Settled| (one.sooner, one.unused) = (Duration::ZERO, ALL_CALLS);
+            settled.iter_mut().for_each(all);
+        }
+        (!settled.is_empty()).then(|| (self.asked(key, 0), settled))
     }
 
     fn ask_for_calls(&mut self, key: &str, now: Instant) -> Option<(Ask, Vec<Settled>)> {
@@ -232,12 +270,17 @@ impl Hand {
             return None;
         }
         let settled = known.filter(|_| is_held).map(|lease| {
-            let (key, returns, unused) = (key.to_owned(), lease.returns, u64::from(u32::MAX));
+            let (key, returns, unused) = (key.to_owned(), lease.returns, ALL_CALLS);
             Settled { key, returns, sooner: Duration::ZERO, unused }
         });
         let wanted = if is_idle && !wants_more { 0 } else { out.saturating_add(self.wanted) };
+        let wanted = wanted.min(self.size.capacity);
+        // What is not asked for again may be another's before the answer is here.
+        if let Some(lease) = self.leases.front_mut() {
+            lease.left = lease.left.min(wanted.saturating_sub(out));
+        }
         (self.wanted, self.taken) = (0, 0);
-        Some((self.asked(key, wanted.min(self.size.capacity)), settled.into_iter().collect()))
+        Some((self.asked(key, wanted), settled.into_iter().collect()))
     }
 
     fn asked(&self, key: &str, wanted: u64) -> Ask {
@@ -270,6 +313,10 @@ impl Hand {
             last: begun,
         };
         self.next += 1;
+        if self.owed > 0 && lease.left > 0 {
+            let paid = self.owed.min(lease.left);
+            (self.owed, lease.left, lease.last) = (self.owed - paid, lease.left - paid, now);
+        }
         if self.size.per == Per::Call {
             // It is all that this process has, with the calls that are under way.
             lease.out = self.leases.front().map_or(0, |before| before.out);
@@ -295,116 +342,4 @@ impl Hand {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const KEY: &str = "second a/b";
-
-    fn grant(tokens: u64) -> Grant {
-        let returns = DateTime::UNIX_EPOCH;
-        Grant { key: KEY.to_owned(), tokens, returns, returns_in: Duration::from_secs(3) }
-    }
-
-    #[test]
-    fn a_bucket_holds_a_seconds_worth_or_one_in_a_longer_time() {
-        for (rate, capacity, span_ms) in [
-            (20.0, 20, 1_000),
-            (1.0, 1, 1_000),
-            (0.5, 1, 2_000),
-            (2.5, 3, 1_200),
-            (0.001, 1, 1_000_000),
-            (10_000.0, 10_000, 1_000),
-        ] {
-            let size = Size::per_second(rate);
-            assert_eq!(size.capacity, capacity, "{rate}");
-            assert_eq!(size.per, Per::Span(Duration::from_millis(span_ms)), "{rate}");
-            assert!(size.slice() >= 1 && size.slice() <= (rate * 0.2).ceil() as u64, "{rate}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_wanted_is_asked_for_once_and_comes_back_as_soon_as_it_was_used() {
-        let begun = Instant::now();
-        let mut hand = Hand::new(Size::per_second(100.0), begun);
-        assert_eq!((hand.tokens(begun), hand.ask(KEY, begun)), (Tokens::Unknown, None));
-        assert!((0..30).all(|_| hand.take(begun).is_none()));
-        let (ask, settled) = hand.ask(KEY, begun).expect("wanted");
-        assert_eq!((ask.wanted, ask.capacity), (20, 100), "a slice");
-        assert_eq!((ask.back, settled), (Some(Duration::from_secs(3)), vec![]));
-        assert_eq!(hand.ask(KEY, begun), None, "once");
-        hand.granted(20, &grant(3), begun, begun);
-        let taken: Vec<_> = (0..3).filter_map(|_| hand.take(begun)).collect();
-        assert_eq!(taken, [0, 0, 0]);
-        assert_eq!(hand.tokens(begun), Tokens::None(None), "it was empty");
-        hand.spend(0, begun + Duration::from_millis(10));
-        hand.spend(0, begun + Duration::from_millis(30));
-        hand.give_back(0);
-        let later = begun + Duration::from_millis(50);
-        assert_eq!(hand.tokens(later), Tokens::Some);
-        assert!(hand.take(later).is_some());
-        hand.spend(0, later);
-        let (_, settled) = hand.ask(KEY, later).expect("low");
-        let sooner: Vec<_> =
-            settled.iter().map(|one| (one.sooner.as_millis(), one.unused)).collect();
-        assert_eq!(sooner, [(1_950, 0)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_token_that_is_not_taken_in_time_is_lost_and_said_to_be_unused() {
-        let begun = Instant::now();
-        let mut hand = Hand::new(Size::per_second(10.0), begun);
-        hand.granted(2, &grant(2), begun, begun);
-        let late = begun + TAKEN_WITHIN;
-        assert_eq!((hand.tokens(late), hand.take(late)), (Tokens::Unknown, None));
-        let (_, settled) = hand.ask(KEY, late).expect("wanted");
-        assert_eq!(settled.first().map(|one| (one.unused, one.sooner)), Some((2, USED_WITHIN)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn calls_under_way_are_counted_with_every_lease_and_an_idle_share_is_given_back() {
-        let now = Instant::now();
-        let mut hand = Hand::new(Size::at_a_time(4), now);
-        assert_eq!((hand.take(now), hand.take(now)), (None, None));
-        assert_eq!(hand.ask(KEY, now).map(|(ask, _)| ask.wanted), Some(2));
-        hand.granted(2, &grant(2), now, now);
-        assert!(hand.take(now).is_some() && hand.take(now).is_some());
-        assert_eq!(hand.take(now), None);
-        assert_eq!(hand.ask(KEY, now).map(|(ask, _)| ask.wanted), Some(3));
-        hand.granted(3, &grant(1), now, now);
-        hand.give_back(0);
-        assert_eq!(hand.take(now), None, "others have more by now");
-        hand.give_back(0);
-        assert!(hand.take(now).is_some());
-        hand.give_back(0);
-        let later = now + TAKEN_WITHIN * 2;
-        hand.ask(KEY, now);
-        let (ask, settled) = hand.ask(KEY, later).expect("idle");
-        assert_eq!((ask.wanted, settled.len()), (0, 1));
-    }
-
-    proptest! {
-        /// Whatever is done with a hand, no more tokens leave it than were leased, and none of an old lease.
-        #[test]
-        fn no_more_is_taken_than_was_leased(steps in proptest::collection::vec((0_u8..5, 1_u64..50), 1..200)) {
-            let mut now = Instant::now();
-            let mut hand = Hand::new(Size::per_second(50.0), now);
-            let (mut leased, mut out, mut used) = (0, Vec::new(), 0_u64);
-            for (what, number) in steps {
-                match what {
-                    0 => now += Duration::from_millis(number * 10),
-                    1 => if let Some((ask, _)) = hand.ask(KEY, now) {
-                        let tokens = ask.wanted.min(number);
-                        hand.granted(ask.wanted, &grant(tokens), now, now);
-                        leased += tokens;
-                    },
-                    2 => out.extend(hand.take(now)),
-                    3 => if let Some(lease) = out.pop() { hand.spend(lease, now); used += 1; },
-                    _ => if let Some(lease) = out.pop() { hand.give_back(lease) },
-                }
-                prop_assert!(used + out.len() as u64 <= leased);
-            }
-        }
-    }
-}
+mod tests;

@@ -83,6 +83,29 @@ impl Rates {
         true
     }
 
+    /// Gives back what is not in use, for others or for whoever comes next: nobody here begins a call any more.
+    pub(crate) async fn end(&self) {
+        let (asked, settled) = self.ends();
+        if !asked.is_empty()
+            && let Err(error) = self.0.buckets.lease(&asked, &settled).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "what was leased and not used comes back by itself");
+        }
+    }
+
+    fn ends(&self) -> (Vec<Ask>, Vec<Settled>) {
+        let (mut asked, mut settled) = (Vec::new(), Vec::new());
+        let mut state = self.0.lock();
+        for (key, hand) in &mut state.hands {
+            if let Some((ask, over)) = hand.end(&key.name()) {
+                asked.push(ask);
+                settled.extend(over);
+            }
+        }
+        (asked, settled)
+    }
+
     fn asks(&self, now: Instant) -> (Vec<Key>, Vec<Ask>, Vec<Settled>) {
         let (mut keys, mut asked, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = self.0.lock();

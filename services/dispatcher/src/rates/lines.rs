@@ -21,6 +21,9 @@ pub(crate) const PREFIX: &str = hatch_due::LINES;
 /// Who has been put into a line so lately is in it, whatever a look at the timers says.
 const NEW: Duration = Duration::from_secs(1);
 
+/// How long who was seen in a line is believed to be there, where there are more lines than one look takes in.
+const BELIEVED: Duration = Duration::from_secs(5);
+
 /// Those that were put into a line and are to be written, at most. The fold writes those that do not fit.
 const ENTERING_MAX: usize = 20_000;
 
@@ -105,9 +108,14 @@ impl Lines {
         }
     }
 
-    /// So it was when somebody began to look at the timers at `begun`.
-    pub(crate) fn seen(&mut self, standing: Vec<Standing>, begun: Instant) {
-        let is_new = |at: &Instant| *at + NEW > begun;
+    /// So it was when somebody began to look at the timers at `begun`; at some of the lines, where not `is_all`.
+    pub(crate) fn seen(&mut self, standing: Vec<Standing>, begun: Instant, is_all: bool) {
+        // The other lines are looked at next.
+        let (kept, seen_at) = match is_all {
+            true => (NEW, begun.checked_sub(NEW).unwrap_or(begun)),
+            false => (BELIEVED, begun),
+        };
+        let is_new = |at: &Instant| *at + kept > begun;
         for line in self.0.values_mut() {
             line.tenants.iter_mut().for_each(|tenants| tenants.retain(|_, at| is_new(at)));
         }
@@ -115,8 +123,8 @@ impl Lines {
             let Some(priority) = Priority::named(&priority) else { continue };
             let line = self.0.entry(waits_for).or_insert_with(|| OneLine::new(Busy::Rate));
             if let Some(tenants) = line.tenants.get_mut(priority as usize) {
-                // One that was seen so long ago is seen anew at the next look.
-                tenants.entry(tenant_id).or_insert_with(|| begun.checked_sub(NEW).unwrap_or(begun));
+                let at = tenants.entry(tenant_id).or_insert(seen_at);
+                *at = seen_at.max(*at);
             }
         }
         self.0.retain(|_, line| !line.is_empty());
@@ -179,5 +187,35 @@ impl Entering {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let number = all.len().min(ENTERED_AT_ONCE);
         all.drain(..number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_there_as_long_as_looks_see_it_and_longer_where_one_sees_not_all() {
+        let begun = Instant::now() + Duration::from_secs(60);
+        let after = |ms| begun + Duration::from_millis(ms);
+        let standing = |line: &str, priority: &str| Standing {
+            waits_for: line.to_owned(),
+            priority: priority.to_owned(),
+            tenant_id: Uuid::from_u128(1),
+        };
+        let (one, other) = (standing("rate:one", "bulk"), standing("rate:other", "high"));
+        let mut lines = Lines::default();
+        lines.seen(vec![one.clone(), other.clone()], begun, true);
+        assert_eq!(lines.all(), ["rate:other", "rate:one"], "the most urgent first");
+        lines.seen(vec![one.clone()], after(250), true);
+        assert_eq!(lines.all(), ["rate:one"]);
+
+        lines.seen(vec![other], after(500), false);
+        lines.seen(vec![one.clone()], after(750), false);
+        assert_eq!(lines.all(), ["rate:other", "rate:one"], "each look sees another");
+        lines.seen(vec![one], after(6_000), false);
+        assert_eq!(lines.all(), ["rate:one"], "not for ever");
+        lines.seen(Vec::new(), after(8_000), true);
+        assert!(lines.all().is_empty());
     }
 }

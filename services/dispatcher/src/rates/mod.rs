@@ -32,7 +32,7 @@ use uuid::Uuid;
 pub(crate) use self::allowance::Allowance;
 use self::bucket::Buckets;
 use self::hand::{Hand, Size, Tokens};
-pub(crate) use self::lines::{Entering, PREFIX, is_line_of};
+pub(crate) use self::lines::{Entering, is_line_of};
 use self::lines::{Lines, Who};
 pub use self::park::in_lines;
 use self::soon::Soon;

@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
-use hatch_due::{Line, Released, Turn};
+use hatch_due::{Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
 use hatch_routing::Availability;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
 use crate::breaker::BreakerState;
 use crate::slot::Slot;
-use crate::sweep::PRIORITIES;
+use crate::sweep::{PRIORITIES, TURNS};
 use crate::waiting::waiting_lane;
 
 /// Between two looks at who stands in the lines: while nobody does, and while somebody does.
@@ -32,13 +32,17 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::
 /// Between two tries to let somebody go: the least, and where nothing brings room meanwhile.
 const SERVE_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
 
-/// Tenants and priorities of lines that are known, of each channel.
-const STANDING_MAX: i32 = 2_000;
+/// Lines that one look takes in, and the tenants of each priority in all of them. With more lines, the next look takes in
+/// the next ones.
+const STANDING_MAX: (i64, i64) = (500, 2_000);
+
+/// Lines of which it is known whose turn was last: beyond these, all begin with the first tenant again.
+const LAST_MAX: usize = 10_000;
 
 /// Lines of an account that are served in one go: senders may have very many.
 const LINES_AT_ONCE: usize = 200;
 
-/// Messages of an account that are let go at a time.
+/// Messages of an account that were let go and have not begun yet, at most.
 const LET_GO_AT_ONCE: usize = 64;
 
 /// How long a message that was let go is left to whoever did, beyond the lag of the timers.
@@ -47,13 +51,27 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 /// Whose turn it is.
 #[derive(Default)]
 struct Turns {
-    /// The tenant of each line that had its turn last.
-    last: HashMap<String, Uuid>,
+    /// The tenant of each line that had its turn last, and how often somebody was let go.
+    last: HashMap<String, (Uuid, usize)>,
     /// How many lines were served: with many, each time others come first.
     served: usize,
     /// Tenants that have had their messages of the day, and since when that is known.
     without: HashMap<Uuid, Instant>,
     looked: Option<Instant>,
+    /// The line where the last look ended; empty where that took in the last one.
+    looked_at: String,
+    /// Places for those that were let go and have not begun yet, by account.
+    going: HashMap<Arc<str>, Arc<Semaphore>>,
+    /// All were let go for whom there was room: there may be more of both.
+    has_more: bool,
+}
+
+impl Turns {
+    /// Places of the account for those that are let go.
+    fn places(&mut self, account: &SendingAccount) -> Arc<Semaphore> {
+        let places = self.going.entry(Arc::clone(&account.waited_for));
+        Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(LET_GO_AT_ONCE))))
+    }
 }
 
 /// How long a tenant that has had its messages of the day is passed over.
@@ -65,6 +83,8 @@ struct GoesOn {
     account: SendingAccount,
     /// None where it is not to go by the account.
     allowance: Option<Allowance>,
+    /// It is among those that were let go and have not begun yet.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Rates {
@@ -93,6 +113,7 @@ impl Dispatcher {
             let has_lines = is_served.unwrap_or_default();
             sleep(SERVE_EVERY.0).await;
             let _ = match has_lines {
+                true if turns.has_more => continue,
                 true => timeout(SERVE_EVERY.1, self.rates.brought().notified()).await,
                 false => timeout(LOOK_EVERY.0, self.entered.notified()).await,
             };
@@ -106,10 +127,12 @@ impl Dispatcher {
         if accounts.is_empty() {
             return Ok(false);
         }
+        turns.has_more = false;
         self.look_at_lines(turns).await?;
         let lines = self.rates.lines();
         if lines.is_empty() {
             turns.last.clear();
+            turns.going.clear();
             return Ok(false);
         }
         let mut seen = Vec::new();
@@ -142,9 +165,22 @@ impl Dispatcher {
             turns.looked = last;
             return Ok(());
         }
-        let parked = Channel::ALL.map(waiting_lane);
-        let standing = self.timers.standing(&parked, PREFIX, STANDING_MAX).await?;
-        self.rates.0.lock().lines.seen(standing, begun);
+        let look = Look {
+            parked: &Channel::ALL.map(waiting_lane),
+            prefix: PREFIX,
+            after: &turns.looked_at,
+            priorities: PRIORITIES,
+            lines: STANDING_MAX.0,
+            tenants: STANDING_MAX.1,
+        };
+        let (standing, has_more) = self.timers.standing(look).await?;
+        let last = standing.last().filter(|_| has_more).map(|one| one.waits_for.clone());
+        let is_all = last.is_none() && turns.looked_at.is_empty();
+        turns.looked_at = last.unwrap_or_default();
+        self.rates.0.lock().lines.seen(standing, begun, is_all);
+        if turns.last.len() > LAST_MAX {
+            turns.last.clear();
+        }
         turns.without.retain(|_, since| begun.duration_since(*since) < PASSED_OVER);
         Ok(())
     }
@@ -156,12 +192,8 @@ impl Dispatcher {
         lines: &[&str],
         turns: &mut Turns,
     ) -> Result<(), hatch_due::Error> {
-        let free = || {
-            let swept = self.swept.iter().filter(|(of, _)| account.channels.contains(of));
-            let permits = swept.map(|(_, permits)| permits.all.available_permits()).min();
-            permits.unwrap_or_default().min(account.free(Priority::Bulk)).min(LET_GO_AT_ONCE)
-        };
-        let mut room = free();
+        let places = turns.places(account);
+        let mut room = places.available_permits().min(account.free(Priority::Bulk));
         // The most urgent first; with more than can be served at once, others of the rest each time.
         let (number, skipped) = (lines.len(), turns.served % lines.len().max(1));
         let skipped = if number > LINES_AT_ONCE { skipped } else { 0 };
@@ -171,19 +203,47 @@ impl Dispatcher {
             }
             turns.served = turns.served.wrapping_add(1);
             let Some(sender) = is_line_of(line, account) else { continue };
+            if sender.is_none() && account.limits.per_sender_per_s.is_some() {
+                // Its senders have lines of their own by now.
+                self.let_go_on(account, line, None, turns).await?;
+                continue;
+            }
             let allowances = self.rates.take_for_line(account, sender, room);
             if allowances.is_empty() {
                 continue;
             }
-            let released = self.let_go(account, line, allowances.len(), turns).await?;
-            room = room.saturating_sub(released.len());
-            for (released, allowance) in released.into_iter().zip(allowances) {
-                let one = GoesOn { released, account: account.clone(), allowance: Some(allowance) };
-                let goes_on = Box::pin(Arc::clone(self).go_on(one));
-                self.attempts.spawn(goes_on);
-            }
+            let number = allowances.len();
+            let let_go = self.let_go_on(account, line, Some(allowances), turns).await?;
+            room = room.saturating_sub(let_go);
+            turns.has_more |= let_go == number;
         }
         Ok(())
+    }
+
+    /// Lets as many go of a line as there are allowances, and has them go on; as many as have a place, where none is to go
+    /// by the account. How many those are.
+    async fn let_go_on(
+        self: &Arc<Self>,
+        account: &SendingAccount,
+        line: &str,
+        allowances: Option<Vec<Allowance>>,
+        turns: &mut Turns,
+    ) -> Result<usize, hatch_due::Error> {
+        let places = turns.places(account);
+        let number = allowances.as_ref().map_or_else(|| places.available_permits(), Vec::len);
+        if number == 0 {
+            return Ok(0);
+        }
+        let released = self.let_go(account, line, number, turns).await?;
+        let let_go = released.len();
+        let mut allowances = allowances.into_iter().flatten();
+        for released in released {
+            let (account, allowance) = (account.clone(), allowances.next());
+            let place = Arc::clone(&places).try_acquire_owned().ok();
+            let goes_on = self.clone().go_on(GoesOn { released, account, allowance, place });
+            self.attempts.spawn(Box::pin(goes_on));
+        }
+        Ok(let_go)
     }
 
     /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them, or they wait
@@ -195,10 +255,7 @@ impl Dispatcher {
         turns: &mut Turns,
     ) -> Result<(), hatch_due::Error> {
         for line in lines.iter().take(LINES_AT_ONCE) {
-            for released in self.let_go(account, line, LET_GO_AT_ONCE, turns).await? {
-                let one = GoesOn { released, account: account.clone(), allowance: None };
-                self.attempts.spawn(Box::pin(Arc::clone(self).go_on(one)));
-            }
+            self.let_go_on(account, line, None, turns).await?;
         }
         Ok(())
     }
@@ -214,13 +271,15 @@ impl Dispatcher {
         let parked: Vec<_> = channels.iter().map(|channel| waiting_lane(*channel)).collect();
         let home: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
         let without: Vec<_> = turns.without.keys().copied().collect();
-        let last = turns.last.get(line).copied().unwrap_or_default();
-        let turn = Turn { priorities: PRIORITIES, last, without: &without };
+        let (last, times) = turns.last.get(line).copied().unwrap_or_default();
+        // No priority but the highest has all of it: another waits, but not for ever.
+        let priorities = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
+        let turn = Turn { priorities, last, without: &without };
         let line_of = Line { lanes: (&parked, &home), waits_for: &[line] };
         let hold = self.config.timers_lag + HOLD_MARGIN;
         let mut released = self.timers.let_go(line_of, turn, (number, hold)).await?;
         if let Some(last) = Released::last(&released) {
-            turns.last.insert(line.to_owned(), last);
+            turns.last.insert(line.to_owned(), (last, times.wrapping_add(1)));
         }
         if released.len() < number {
             // Others may have what was seen there.
@@ -243,7 +302,7 @@ impl Dispatcher {
     }
 
     /// Makes the attempt of a message that was let go.
-    async fn go_on(self: Arc<Self>, GoesOn { released, account, allowance }: GoesOn) {
+    async fn go_on(self: Arc<Self>, GoesOn { released, account, allowance, place }: GoesOn) {
         let Released { timer, .. } = &released;
         let (tenant_id, message_id) = (timer.tenant_id, timer.stream_id);
         // Between the look and now others of the tenant may have had its last one.
@@ -264,6 +323,7 @@ impl Dispatcher {
         let permits = self.swept.iter().find(|(of, _)| Some(*of) == channel);
         let Some(permits) = permits.map(|(_, permits)| Arc::clone(&permits.all)) else { return };
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        drop(place);
         let mut slot = Slot::new(permit, permits);
         if let Some(allowance) = allowance {
             self.rates.keep_for(message_id, &account, allowance);

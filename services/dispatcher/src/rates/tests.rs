@@ -7,7 +7,7 @@ use hatch_eventstore::Connection;
 use hatch_eventstore::testing::{Template, TestDatabase};
 use tokio::time::sleep;
 
-use super::bucket::{Ask, Grant};
+use super::bucket::{Ask, Grant, Settled};
 use super::*;
 
 const TEMPLATE: Template =
@@ -183,4 +183,32 @@ async fn leases_of_many_processes_at_once_are_never_more_than_the_bucket_holds()
         granted.into_iter().flat_map(|granted| granted.expect("asked")).map(|one| one.tokens).sum();
     assert_eq!(granted, 50);
     assert_eq!(out_of(&pool, "second a/b").await, 50, "and each is remembered");
+}
+
+#[tokio::test]
+async fn leases_of_a_day_that_are_settled_at_once_are_counted_once() {
+    let (_database, pool) = pool().await;
+    let buckets = Buckets::new(pool.clone(), Uuid::from_u128(1));
+    let key = "day a/b".to_owned();
+    let ask = |wanted| Ask { key: key.clone(), wanted, capacity: 100, back: None };
+    assert!(buckets.lease(&[ask(0)], &[]).await.expect("asked").is_empty(), "it is made");
+    let mut returns = Vec::new();
+    for _ in 0..3 {
+        let granted = buckets.lease(&[ask(10)], &[]).await.expect("asked");
+        returns.extend(granted.iter().map(|grant| grant.returns));
+    }
+    assert_eq!((returns.len(), out_of(&pool, &key).await), (3, 30));
+    let settled: Vec<_> = [0, 0, 4]
+        .into_iter()
+        .zip(returns)
+        .map(|(unused, returns)| Settled {
+            key: key.clone(),
+            returns,
+            sooner: Duration::ZERO,
+            unused,
+        })
+        .collect();
+    let granted = buckets.lease(&[ask(1)], &settled).await.expect("asked");
+    assert_eq!(granted.first().map(|grant| grant.tokens), Some(1));
+    assert_eq!(out_of(&pool, &key).await, 27);
 }

@@ -135,6 +135,8 @@ pub(super) struct Wanted {
     pub(super) channels: Vec<Channel>,
     pub(super) senders: Vec<Address>,
     pub(super) traffic: Traffic,
+    // Without them it is the request that it was before there were any.
+    #[serde(skip_serializing_if = "AccountLimits::is_none")]
     pub(super) limits: AccountLimits,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) on_doubt: Option<OnDoubt>,
