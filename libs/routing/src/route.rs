@@ -1,6 +1,6 @@
 //! Routes: which messages are for which accounts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -163,5 +163,30 @@ impl RouteTable {
         let own = self.0.of_tenants.get(&asked.tenant).and_then(|places| first(places));
         let place = own.into_iter().chain(first(&self.0.of_all)).min()?;
         self.0.routes.get(place)
+    }
+
+    /// The tenants about whose messages another route may decide than by `before`; none where they may be anybody's.
+    #[must_use]
+    pub fn rerouted(&self, before: &Self) -> Option<BTreeSet<TenantId>> {
+        if Arc::ptr_eq(&self.0, &before.0) || self.0.routes == before.0.routes {
+            return Some(BTreeSet::new());
+        }
+        if !self.at(&self.0.of_all).eq(before.at(&before.0.of_all)) {
+            return None;
+        }
+        let tenants = self.0.of_tenants.keys().chain(before.0.of_tenants.keys()).copied();
+        let is_rerouted = |tenant: &TenantId| !self.of(*tenant).eq(before.of(*tenant));
+        let rerouted: BTreeSet<_> = tenants.filter(is_rerouted).collect();
+        // Otherwise those of a tenant and those of all stand in another order.
+        (!rerouted.is_empty()).then_some(rerouted)
+    }
+
+    /// The routes that the tenant has beside those of all, in their order.
+    fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Route> {
+        self.at(self.0.of_tenants.get(&tenant).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn at<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a Route> {
+        places.iter().filter_map(|place| self.0.routes.get(*place))
     }
 }
