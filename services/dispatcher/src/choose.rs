@@ -23,6 +23,9 @@ use crate::{Dispatcher, wanted};
 /// How often it is planned anew because another message took what this one was to have.
 const PLANS_MAX: usize = 8;
 
+/// How often a lease is waited for in vain, which takes its time.
+const LEASES_MAX: usize = 2;
+
 /// What an attempt is made with.
 pub(crate) struct Means {
     pub(crate) account: SendingAccount,
@@ -46,9 +49,9 @@ pub(crate) enum Chosen {
 /// Whether a message whose attempt failed has another account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Another {
-    /// This one, at once.
+    /// This one, at once, or as soon as it has room.
     Now(AccountName),
-    /// One that takes nothing just now.
+    /// One that takes nothing for a while.
     Later,
     /// None that was not tried.
     Nobody,
@@ -98,7 +101,7 @@ impl Dispatcher {
     ) -> Chosen {
         let carriers = self.carriers();
         let tried = carriers.tried(sought.message);
-        let mut full = None;
+        let (mut full, mut in_vain) = (None, 0);
         for _ in 0..PLANS_MAX {
             let plan = self.plan(&carriers, sought, &tried, room.as_ref());
             let choice = match plan.decision {
@@ -122,16 +125,24 @@ impl Dispatcher {
                     let means = Means { account, choice, room, pass, allowance };
                     return Chosen::Means(Box::new(means));
                 }
-                None => full = Some(account),
+                None => {
+                    (full, in_vain) = (Some(account), in_vain + 1);
+                    if in_vain == LEASES_MAX {
+                        break;
+                    }
+                }
             }
         }
         // Others were faster, again and again.
         let Some(account) = full else { return Chosen::Waits(Vec::new()) };
-        let busy = match self.availability(sought, &account, None) {
-            Availability::Busy { why, .. } => why,
-            Availability::Ready | Availability::Open { .. } => Busy::Concurrency,
-        };
-        Chosen::Busy(Box::new(account), busy)
+        match self.availability(sought, &account, None) {
+            Availability::Open { .. } => Chosen::Waits(vec![account]),
+            Availability::Busy { why, .. } => Chosen::Busy(Box::new(account), why),
+            Availability::Ready => {
+                let why = if in_vain > 0 { Busy::Rate } else { Busy::Concurrency };
+                Chosen::Busy(Box::new(account), why)
+            }
+        }
     }
 
     /// What the rates of an account allow: at once, or, where nobody asked for its share yet, as soon as that is there.
@@ -244,6 +255,16 @@ impl Dispatcher {
         able(&carriers, sought, &self.plan(&carriers, sought, &[], None))
     }
 
+    /// Whether the account takes the message today, which has no room for it just now.
+    fn has_room_soon(&self, carriers: &Carriers, sought: Sought<'_>, name: &AccountName) -> bool {
+        let account = carriers.named(name);
+        match account.map(|account| self.availability(sought, account, None)) {
+            Some(Availability::Busy { why, .. }) => why != Busy::DailyCap,
+            Some(Availability::Ready) => true,
+            Some(Availability::Open { .. }) | None => false,
+        }
+    }
+
     /// Whether the message, whose attempt by this account did not send it, has another one.
     pub(crate) fn another(&self, sought: Sought<'_>, by: &SendingAccount) -> Another {
         let carriers = self.carriers();
@@ -255,6 +276,11 @@ impl Dispatcher {
             Decision::Take(ref choice) if is_untried(&choice.name) => {
                 Another::Now(choice.name.clone())
             }
+            Decision::Wait { account: Some(ref name), .. }
+                if is_untried(name) && self.has_room_soon(&carriers, sought, name) =>
+            {
+                Another::Now(name.clone())
+            }
             _ if able(&carriers, sought, &plan).iter().any(|one| is_untried(&one.name)) => {
                 Another::Later
             }
@@ -263,10 +289,11 @@ impl Dispatcher {
     }
 }
 
-/// The accounts of a plan that may carry the message.
+/// The accounts of a plan by which the message may ever go: by one without a share of its route it never does.
 fn able(carriers: &Carriers, sought: Sought<'_>, plan: &Plan) -> Vec<SendingAccount> {
     let wanted = wanted(sought.tenant_id, sought.request);
-    let of_plan = plan.steps.iter().filter_map(|step| carriers.named(&step.account));
+    let sharing = plan.steps.iter().filter(|step| step.weight != Some(0));
+    let of_plan = sharing.filter_map(|step| carriers.named(&step.account));
     of_plan.filter(|account| account.takes(&wanted)).cloned().collect()
 }
 
