@@ -122,6 +122,8 @@ impl Dispatcher {
             };
             match self.allowance(sought, &account, slot).await {
                 Some(allowance) => {
+                    // What was kept for it at another account, others may have during the call.
+                    self.rates.forget_kept(sought.message_id);
                     let means = Means { account, choice, room, pass, allowance };
                     return Chosen::Means(Box::new(means));
                 }

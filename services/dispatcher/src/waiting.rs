@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, WaitForAccount};
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
 use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
@@ -162,8 +163,7 @@ impl Dispatcher {
                 (None, None) => return None,
             },
             None => {
-                let channel = message.requested().map_or("", |request| request.channel.as_str());
-                let detail = format!("no account carries {channel}: it is sent when there is one");
+                let detail = message.requested().map_or_else(String::new, nobody_carries);
                 (NO_ACCOUNT, ErrorClass::Account, NO_ACCOUNT.to_owned(), detail)
             }
         };
@@ -297,6 +297,20 @@ fn waited_for(accounts: &[SendingAccount]) -> String {
     any_of(accounts).unwrap_or_else(|| NOBODY.to_owned())
 }
 
+fn nobody_carries(request: &MessageRequested) -> String {
+    match &request.options.account {
+        Some(name) => {
+            format!(
+                "the account {name}, which the request names, does not carry it: it is sent when that does"
+            )
+        }
+        None => {
+            let channel = request.channel.as_str();
+            format!("no account carries {channel}: it is sent when there is one")
+        }
+    }
+}
+
 fn reaches(released: u64, limit: usize) -> bool {
     usize::try_from(released).is_ok_and(|released| released == limit)
 }
@@ -306,6 +320,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_message_of_an_account_that_is_gone_is_not_said_to_have_no_channel() {
+        let mut request = hatch_domain::testing::request(DateTime::UNIX_EPOCH);
+        assert_eq!(
+            nobody_carries(&request),
+            "no account carries sms: it is sent when there is one"
+        );
+        request.options.account = Some("gone".parse().expect("a name"));
+        assert!(nobody_carries(&request).starts_with("the account gone, which the request names"));
+    }
 
     #[test]
     fn each_channel_has_a_lane_of_its_own_for_those_that_wait() {
