@@ -220,8 +220,8 @@ impl Carriers {
     }
 }
 
-/// How timers call the accounts of which a message waits for any; none where there are none, or more than can be named: of
-/// some left out, none could bring it back.
+/// How timers call the accounts of which a message waits for any; none where there are none, or more than can be named:
+/// of some left out, none could bring it back.
 pub(crate) fn any_of(accounts: &[SendingAccount]) -> Option<String> {
     named(accounts.iter().map(|account| &*account.waited_for).collect())
 }

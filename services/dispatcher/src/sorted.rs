@@ -28,8 +28,8 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
-    /// They are sorted again where other accounts or routes decide than before. At first that is everybody's: what was set
-    /// while nobody looked may be otherwise.
+    /// They are sorted again where other accounts or routes decide than before. At first that is everybody's: what was
+    /// set while nobody looked may be otherwise.
     pub(crate) fn go_by(&mut self, carriers: &Arc<Carriers>, routes: &RouteTable) {
         let now = (Arc::clone(carriers), routes.clone());
         let Some((carriers_before, routes_before)) = self.by.replace(now) else {

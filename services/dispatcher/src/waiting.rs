@@ -217,7 +217,6 @@ impl Dispatcher {
             return Ok(false);
         }
         let mut has_more = self.sort(&parked).await?;
-        has_more |= self.sort_again(&mut sorted.again).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
             // Those are served elsewhere; of accounts that nobody here has, they are let go as all others.
@@ -243,7 +242,8 @@ impl Dispatcher {
             let (lanes, priorities) = ((&parked[..], &home[..]), (PRIORITIES, false));
             self.timers.release(lanes, &of, priorities, RELEASED.1).await?;
         }
-        Ok(has_more)
+        // Last, as it may read very many: they hold up none that may go on.
+        Ok(self.sort_again(&mut sorted.again).await? || has_more)
     }
 
     /// Finds out for whom messages wait of which nobody knows it yet. Whether there may be more.
