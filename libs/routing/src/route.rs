@@ -190,3 +190,36 @@ impl RouteTable {
         places.iter().filter_map(|place| self.0.routes.get(*place))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changes_routes_reroutes_those_whose_messages_they_are() {
+        let (one, other) = (TenantId(uuid::Uuid::from_u128(1)), TenantId(uuid::Uuid::from_u128(2)));
+        let of = |tenant: Option<TenantId>, account: &str| Route {
+            name: RouteName::new("main"),
+            tenants: tenant.map(|tenant| vec![tenant]),
+            channel: None,
+            to: None,
+            from: None,
+            priority: None,
+            accounts: vec![Weighted { account: account.parse().expect("a name"), weight: 100 }],
+            backup: Vec::new(),
+        };
+        let (ones, others, alls) = (of(Some(one), "a"), of(Some(other), "a"), of(None, "a"));
+        let before = RouteTable::new(vec![ones.clone(), others.clone(), alls.clone()]);
+        for (now, rerouted) in [
+            (vec![ones.clone(), others.clone(), alls.clone()], Some(vec![])),
+            (vec![of(Some(one), "b"), others.clone(), alls.clone()], Some(vec![one])),
+            (vec![others.clone(), alls.clone()], Some(vec![one])),
+            (vec![ones.clone(), others.clone(), of(None, "b")], None),
+            (vec![ones, alls, others], None),
+        ] {
+            let found = RouteTable::new(now.clone()).rerouted(&before);
+            let found = found.map(|tenants| tenants.into_iter().collect::<Vec<_>>());
+            assert_eq!(found, rerouted, "{now:?}");
+        }
+    }
+}

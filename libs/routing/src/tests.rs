@@ -207,27 +207,6 @@ fn routes_of_a_tenant_stand_where_they_stand_among_those_of_all() {
 }
 
 #[test]
-fn who_changes_routes_reroutes_those_whose_messages_they_are() {
-    let (one, other) = (TenantId(Uuid::from_u128(1)), TenantId(Uuid::from_u128(2)));
-    let of = |tenant: Option<TenantId>, account: &str| Route {
-        tenants: tenant.map(|tenant| vec![tenant]),
-        ..route(&[(account, 100)], &[])
-    };
-    let (ones, others, alls) = (of(Some(one), "a"), of(Some(other), "a"), of(None, "a"));
-    let before = RouteTable::new(vec![ones.clone(), others.clone(), alls.clone()]);
-    for (now, rerouted) in [
-        (vec![ones.clone(), others.clone(), alls.clone()], Some(vec![])),
-        (vec![of(Some(one), "b"), others.clone(), alls.clone()], Some(vec![one])),
-        (vec![others.clone(), alls.clone()], Some(vec![one])),
-        (vec![ones.clone(), others.clone(), of(None, "b")], None),
-        (vec![ones, alls, others], None),
-    ] {
-        let found = RouteTable::new(now.clone()).rerouted(&before);
-        assert_eq!(found.map(|all| all.into_iter().collect()), rerouted, "{now:?}");
-    }
-}
-
-#[test]
 fn every_condition_of_a_route_counts() {
     let (from, to) = (address("+12016661234"), address("+447700900123"));
     let asked = Asked {
