@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::message::{GIVEN_UP_IN_DOUBT, Message};
 use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
@@ -186,7 +186,7 @@ impl Dispatcher {
             }
             Settled::Fail => (0, "in doubt, and given up by policy"),
         };
-        due::not_sent(message, GIVEN_UP_IN_DOUBT, detail, attempts_max, self.now())
+        due::not_sent(message, "in_doubt", detail, attempts_max, self.now())
     }
 
     async fn settle(&self, pending: PendingMessage, settlement: Settlement) -> Next {

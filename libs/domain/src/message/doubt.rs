@@ -10,17 +10,6 @@ use super::event::MessageEvent;
 use super::state::Message;
 use crate::{ErrorClass, SendError};
 
-/// The code of an attempt in doubt that is not waited for any longer: nobody knows whether it sent the message.
-pub const GIVEN_UP_IN_DOUBT: &str = "in_doubt";
-
-/// The code of one that a person has sent again, whatever it was.
-const RESOLVED_RESEND: &str = "resolved_resend";
-
-/// Whether it stays unknown, of an attempt that was in doubt, whether it sent the message.
-pub(super) fn stays_unknown(ended_by: &SendError) -> bool {
-    [GIVEN_UP_IN_DOUBT, RESOLVED_RESEND].contains(&ended_by.code.as_str())
-}
-
 /// What a person says that an attempt in doubt was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -52,7 +41,7 @@ impl Resolution {
         match self {
             Self::Sent => None,
             Self::NotSent => Some("resolved_not_sent"),
-            Self::Resend => Some(RESOLVED_RESEND),
+            Self::Resend => Some("resolved_resend"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What a message becomes by each of its events.
 
-use super::doubt::stays_unknown;
 use super::event::{MessageEvent, Resolution, SendAttempted};
 use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
@@ -42,10 +41,7 @@ impl Message {
             }
             E::SendFailed(e) => {
                 self.not_before = e.retry_at;
-                self.note(e.attempt, |attempt| {
-                    let was_in_doubt = attempt.in_doubt_at.is_some();
-                    attempt.not_sent = !(was_in_doubt && stays_unknown(&e.error));
-                });
+                self.note(e.attempt, |attempt| attempt.not_sent = true);
             }
             // What a person has sent again is not too late for that.
             E::DoubtResolved(e) if e.resolution == Resolution::Resend => {

@@ -20,7 +20,6 @@ mod tests;
 use uuid::Uuid;
 
 use self::command::{MessageCommand, MessageRejection};
-pub use self::doubt::GIVEN_UP_IN_DOUBT;
 use self::event::MessageEvent;
 pub use self::state::{Doubt, Message, Tried};
 use crate::Channel;

@@ -83,21 +83,3 @@ fn a_message_to_several_is_sent_to_each_by_a_persons_word() {
     assert_eq!(resolved.status(), Status::Sent);
     assert!(resolved.recipients().iter().all(|one| one.status == Status::Sent));
 }
-
-#[test]
-fn an_account_was_tried_only_where_it_is_known_in_the_end_that_it_did_not_send() {
-    let given_up = |code: &str| {
-        let error = SendError { code: code.to_owned(), ..error(false) };
-        let settlement = Settlement::NotSent { error, retry_at: Some(at(30)) };
-        MessageCommand::from(SettleDoubt { attempt: 1, settlement, at: at(20) })
-    };
-    for (command, tried) in [
-        (given_up("not_found"), 1),
-        (given_up(GIVEN_UP_IN_DOUBT), 0),
-        (resolve(Resolution::Resend).into(), 0),
-        (resolve(Resolution::NotSent).into(), 1),
-    ] {
-        let (settled, _) = execute(doubtful().0, &command);
-        assert_eq!(settled.tried().count(), tried, "{command:?}");
-    }
-}
