@@ -16,7 +16,7 @@ use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::MessageId;
 
 use crate::route::{Asked, Route, RouteName, RouteTable};
-use crate::state::{AccountState, Availability};
+use crate::state::{AccountState, Availability, Busy};
 
 /// The reason of a wait for accounts to which nothing is given.
 const BREAKER: &str = "breaker";
@@ -264,6 +264,16 @@ impl Candidate<'_> {
     fn is_busy(&self) -> bool {
         self.takes_part() && matches!(self.availability, Some(Availability::Busy { .. }))
     }
+
+    /// Whether it is a primary that has room, and was tried more often than that one.
+    fn is_again(&self, than: &Self) -> bool {
+        self.tier == Tier::Primary && self.tried > than.tried && self.is_ready()
+    }
+
+    /// Whether it has room tomorrow at the earliest.
+    fn is_used_up(&self) -> bool {
+        matches!(self.availability, Some(Availability::Busy { why: Busy::DailyCap, .. }))
+    }
 }
 
 /// What was chosen of the candidates, by their place.
@@ -282,26 +292,28 @@ enum Chosen {
 impl Chosen {
     /// Goes through the candidates in their order, the ones that were tried as often together.
     fn of(candidates: &[Candidate<'_>]) -> Self {
-        let place_of = |place: usize, tier: Tier, tried: usize| {
-            candidates[place].tier == tier && candidates[place].tried == tried
-        };
         let mut place = 0;
         while let Some(first) = candidates.get(place) {
-            let end = (place..candidates.len())
-                .find(|at| !place_of(*at, first.tier, first.tried))
-                .unwrap_or(candidates.len());
+            let rank = |one: &Candidate<'_>| (one.tier, one.tried);
+            let beside = candidates[place..].iter().take_while(|one| rank(one) == rank(first));
+            let end = place + beside.count();
             let among = place..end;
             let ready = among.clone().find(|at| candidates[*at].is_ready());
             let busy: Vec<usize> = among.filter(|at| candidates[*at].is_busy()).collect();
-            match (first.tier, ready, busy.first()) {
+            let today = busy.iter().copied().find(|at| !candidates[*at].is_used_up());
+            // Nobody waits until tomorrow while a primary may take it that was tried.
+            let is_again = |at: &usize| candidates[*at].is_again(first);
+            let again = (end..candidates.len()).find(is_again).filter(|_| today.is_none());
+            match (first.tier, ready, busy.first(), again) {
                 // A primary with room helps out one without. A backup does not, and backups come one after the other.
-                (Tier::Backup, Some(ready), Some(busy)) if *busy < ready => {
-                    return Self::Waits(vec![*busy]);
+                (Tier::Backup, Some(ready), Some(_), _) if today.is_some_and(|at| at < ready) => {
+                    return Self::Waits(today.into_iter().collect());
                 }
-                (_, Some(ready), _) => return Self::Takes(ready),
-                (Tier::Primary, None, Some(_)) => return Self::Waits(busy),
-                (Tier::Backup, None, Some(busy)) => return Self::Waits(vec![*busy]),
-                (_, None, None) => place = end,
+                (_, Some(ready), ..) => return Self::Takes(ready),
+                (_, None, Some(_), Some(again)) => return Self::Takes(again),
+                (Tier::Primary, None, Some(_), None) => return Self::Waits(busy),
+                (_, None, Some(at), None) => return Self::Waits(vec![today.unwrap_or(*at)]),
+                (_, None, None, _) => place = end,
             }
         }
         let carries = candidates.iter().any(Candidate::takes_part);
