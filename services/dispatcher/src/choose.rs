@@ -110,7 +110,7 @@ impl Dispatcher {
                     return self.busy_or_waits(&carriers, sought, &plan, name, room.as_ref());
                 }
                 Decision::Wait { account: None, .. } => {
-                    return Chosen::Waits(able(&carriers, sought, &plan));
+                    return Chosen::Waits(self.awaited(&carriers, sought, &plan));
                 }
                 Decision::Nobody { .. } => return Chosen::Waits(Vec::new()),
             };
@@ -231,9 +231,19 @@ impl Dispatcher {
                 Chosen::Busy(Box::new(account.clone()), Busy::Concurrency)
             }
             Some((_, Availability::Open { .. })) | None => {
-                Chosen::Waits(able(carriers, sought, plan))
+                Chosen::Waits(self.awaited(carriers, sought, plan))
             }
         }
+    }
+
+    /// For whom a message waits to which nothing is given: another that works has no room for it today.
+    fn awaited(&self, carriers: &Carriers, sought: Sought<'_>, plan: &Plan) -> Vec<SendingAccount> {
+        let is_open = |account: &SendingAccount| {
+            matches!(self.availability(sought, account, None), Availability::Open { .. })
+        };
+        let (open, others): (Vec<_>, Vec<_>) =
+            able(carriers, sought, plan).into_iter().partition(is_open);
+        if open.is_empty() { others } else { open }
     }
 
     /// For which accounts a message waits as all is now; none where it need not wait for one that works.
@@ -246,7 +256,7 @@ impl Dispatcher {
                 let waits = self.busy_or_waits(&carriers, sought, &plan, name, None);
                 if let Chosen::Waits(accounts) = waits { Some(accounts) } else { None }
             }
-            Decision::Wait { account: None, .. } => Some(able(&carriers, sought, &plan)),
+            Decision::Wait { account: None, .. } => Some(self.awaited(&carriers, sought, &plan)),
             Decision::Nobody { .. } => Some(Vec::new()),
         }
     }

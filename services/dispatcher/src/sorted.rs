@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use hatch_routing::RouteTable;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +22,7 @@ const NOBODYS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Sorted {
     /// None at first.
-    by: Option<(Arc<Carriers>, RouteTable)>,
+    by: Option<(Arc<Carriers>, RouteTable, NaiveDate)>,
     pub(crate) again: Again,
     wait: Duration,
     until: Option<Instant>,
@@ -29,10 +30,16 @@ pub(crate) struct Sorted {
 
 impl Sorted {
     /// They are sorted again where other accounts or routes decide than before. At first that is everybody's: what was
-    /// set while nobody looked may be otherwise.
-    pub(crate) fn go_by(&mut self, carriers: &Arc<Carriers>, routes: &RouteTable) {
-        let now = (Arc::clone(carriers), routes.clone());
-        let Some((carriers_before, routes_before)) = self.by.replace(now) else {
+    /// set while nobody looked may be otherwise. So it is on each new day, on which accounts have room that had none.
+    pub(crate) fn go_by(
+        &mut self,
+        carriers: &Arc<Carriers>,
+        routes: &RouteTable,
+        today: NaiveDate,
+    ) {
+        let now = (Arc::clone(carriers), routes.clone(), today);
+        let before = self.by.replace(now).filter(|(.., day)| *day == today);
+        let Some((carriers_before, routes_before, _)) = before else {
             self.again.want(None);
             return;
         };
@@ -116,12 +123,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_sorted_at_first_and_when_other_accounts_or_routes_decide() {
         let (mut sorted, carriers) = (Sorted::default(), Arc::new(Carriers::default()));
-        let routes = RouteTable::default();
-        sorted.go_by(&carriers, &routes);
+        let (routes, day) = (RouteTable::default(), NaiveDate::default());
+        sorted.go_by(&carriers, &routes, day);
         assert_eq!(sorted.again.next(), Some((None, Uuid::nil())), "everybody's at first");
         assert!(!sorted.again.go_on(None));
         tokio::time::advance(SORTED_AGAIN_AFTER).await;
-        sorted.go_by(&carriers, &RouteTable::new(Vec::new()));
+        sorted.go_by(&carriers, &RouteTable::new(Vec::new()), day);
         assert_eq!(sorted.again.next(), None, "the same routes");
         let route = Route {
             name: RouteName::new("one"),
@@ -133,8 +140,12 @@ mod tests {
             accounts: Vec::new(),
             backup: Vec::new(),
         };
-        sorted.go_by(&carriers, &RouteTable::new(vec![route]));
+        let routes = RouteTable::new(vec![route]);
+        sorted.go_by(&carriers, &routes, day);
         assert_eq!(sorted.again.next(), Some((Some(Uuid::from_u128(1)), Uuid::nil())));
+        assert!(!sorted.again.go_on(None));
+        sorted.go_by(&carriers, &routes, day.succ_opt().expect("a day"));
+        assert_eq!(sorted.again.next(), Some((None, Uuid::nil())), "a new day");
     }
 
     #[tokio::test(start_paused = true)]

@@ -209,7 +209,8 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
         let carriers = self.carriers();
-        sorted.go_by(&carriers, &self.dependencies.routes.current());
+        let today = self.now().date_naive();
+        sorted.go_by(&carriers, &self.dependencies.routes.current(), today);
         let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
         let (parked, home): (Vec<_>, Vec<_>) =
             carried.map(|channel| (waiting_lane(channel), channel.as_str())).unzip();
