@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, WaitForAccount};
@@ -41,6 +41,9 @@ const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duratio
 
 /// Messages that are sorted at a time, and that are read side by side for it.
 const SORTED_AT_ONCE: (usize, usize) = (256, 4);
+
+/// How long after midnight, in UTC, everybody knows that accounts have room that had none the day before.
+const NEW_DAY_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// For whom a message waits that no account of this process takes, or more than can be named.
 const NOBODY: &str = "-";
@@ -209,7 +212,7 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
         let carriers = self.carriers();
-        let today = self.now().date_naive();
+        let today = (self.now() - NEW_DAY_AFTER).date_naive();
         sorted.go_by(&carriers, &self.dependencies.routes.current(), today);
         let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
         let (parked, home): (Vec<_>, Vec<_>) =
