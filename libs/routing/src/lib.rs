@@ -7,6 +7,7 @@
 //! reaches a live account is decided there and nowhere else.
 
 pub mod balance;
+mod chosen;
 mod plan;
 mod pool;
 mod route;

@@ -8,13 +8,12 @@
 //! in the long run; all processes agree without a word; and a weight that shifts moves only the messages that it must.
 //! See Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
 
-use std::cmp::Ordering;
-
 use chrono::{DateTime, Utc};
 use hatch_domain::AccountChoice;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::MessageId;
 
+use crate::chosen::{Candidate, Chosen, in_turn};
 use crate::route::{Asked, Route, RouteName, RouteTable};
 use crate::state::{AccountState, Availability};
 
@@ -153,18 +152,6 @@ enum Draw {
     Share,
 }
 
-/// An account of the route that decides.
-struct Candidate<'a> {
-    name: &'a AccountName,
-    tier: Tier,
-    weight: u16,
-    /// How it is; none where it does not take the message.
-    availability: Option<&'a Availability>,
-    /// How often it was tried.
-    tried: usize,
-    score: f64,
-}
-
 fn planned(
     table: &RouteTable,
     asked: &Asked<'_>,
@@ -241,74 +228,6 @@ fn candidate<'a>(
     Candidate { name, tier, weight, availability, tried, score }
 }
 
-/// Which of two comes first: the one that was tried less often, then a primary, then the one that drew more.
-fn in_turn(one: &Candidate<'_>, other: &Candidate<'_>) -> Ordering {
-    let tried = one.tried.cmp(&other.tried);
-    let tier = one.tier.cmp(&other.tier);
-    tried.then(tier).then_with(|| match one.tier {
-        Tier::Primary => other.score.total_cmp(&one.score),
-        Tier::Backup => Ordering::Equal,
-    })
-}
-
-impl Candidate<'_> {
-    /// Whether a message like this is ever given to it.
-    fn takes_part(&self) -> bool {
-        self.availability.is_some() && (self.tier == Tier::Backup || self.weight > 0)
-    }
-
-    fn is_ready(&self) -> bool {
-        self.takes_part() && self.availability == Some(&Availability::Ready)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.takes_part() && matches!(self.availability, Some(Availability::Busy { .. }))
-    }
-}
-
-/// What was chosen of the candidates, by their place.
-#[derive(Debug, PartialEq, Eq)]
-enum Chosen {
-    /// This one.
-    Takes(usize),
-    /// None yet: these have no room, and nobody else may carry it meanwhile.
-    Waits(Vec<usize>),
-    /// None: of those that carry it, nothing is given to any.
-    Closed,
-    /// None carries it.
-    Nobody,
-}
-
-impl Chosen {
-    /// Goes through the candidates in their order, the ones that were tried as often together.
-    fn of(candidates: &[Candidate<'_>]) -> Self {
-        let place_of = |place: usize, tier: Tier, tried: usize| {
-            candidates[place].tier == tier && candidates[place].tried == tried
-        };
-        let mut place = 0;
-        while let Some(first) = candidates.get(place) {
-            let end = (place..candidates.len())
-                .find(|at| !place_of(*at, first.tier, first.tried))
-                .unwrap_or(candidates.len());
-            let among = place..end;
-            let ready = among.clone().find(|at| candidates[*at].is_ready());
-            let busy: Vec<usize> = among.filter(|at| candidates[*at].is_busy()).collect();
-            match (first.tier, ready, busy.first()) {
-                // A primary with room helps out one without. A backup does not, and backups come one after the other.
-                (Tier::Backup, Some(ready), Some(busy)) if *busy < ready => {
-                    return Self::Waits(vec![*busy]);
-                }
-                (_, Some(ready), _) => return Self::Takes(ready),
-                (Tier::Primary, None, Some(_)) => return Self::Waits(busy),
-                (Tier::Backup, None, Some(busy)) => return Self::Waits(vec![*busy]),
-                (_, None, None) => place = end,
-            }
-        }
-        let carries = candidates.iter().any(Candidate::takes_part);
-        if carries { Self::Closed } else { Self::Nobody }
-    }
-}
-
 fn decision(
     asked: &Asked<'_>,
     route: Option<&Route>,
@@ -340,7 +259,7 @@ fn decision(
             Decision::Wait { reason: reason.to_owned(), until: until.flatten(), account }
         }
         Chosen::Closed => {
-            let mut places = (0..candidates.len()).filter(|place| candidates[*place].takes_part());
+            let mut places = (0..candidates.len()).filter(|place| candidates[*place].is_open());
             let (place, until) = soonest(&mut places).unzip();
             let account = place.map(|place| candidates[place].name.clone());
             Decision::Wait { reason: BREAKER.to_owned(), until: until.flatten(), account }

@@ -1,6 +1,6 @@
 //! Routes: which messages are for which accounts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -163,5 +163,63 @@ impl RouteTable {
         let own = self.0.of_tenants.get(&asked.tenant).and_then(|places| first(places));
         let place = own.into_iter().chain(first(&self.0.of_all)).min()?;
         self.0.routes.get(place)
+    }
+
+    /// The tenants about whose messages another route may decide than by `before`; none where they may be anybody's.
+    #[must_use]
+    pub fn rerouted(&self, before: &Self) -> Option<BTreeSet<TenantId>> {
+        if Arc::ptr_eq(&self.0, &before.0) || self.0.routes == before.0.routes {
+            return Some(BTreeSet::new());
+        }
+        if !self.at(&self.0.of_all).eq(before.at(&before.0.of_all)) {
+            return None;
+        }
+        let tenants = self.0.of_tenants.keys().chain(before.0.of_tenants.keys()).copied();
+        let is_rerouted = |tenant: &TenantId| !self.of(*tenant).eq(before.of(*tenant));
+        let rerouted: BTreeSet<_> = tenants.filter(is_rerouted).collect();
+        // Otherwise those of a tenant and those of all stand in another order.
+        (!rerouted.is_empty()).then_some(rerouted)
+    }
+
+    /// The routes that the tenant has beside those of all, in their order.
+    fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Route> {
+        self.at(self.0.of_tenants.get(&tenant).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn at<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a Route> {
+        places.iter().filter_map(|place| self.0.routes.get(*place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changes_routes_reroutes_those_whose_messages_they_are() {
+        let (one, other) = (TenantId(uuid::Uuid::from_u128(1)), TenantId(uuid::Uuid::from_u128(2)));
+        let of = |tenant: Option<TenantId>, account: &str| Route {
+            name: RouteName::new("main"),
+            tenants: tenant.map(|tenant| vec![tenant]),
+            channel: None,
+            to: None,
+            from: None,
+            priority: None,
+            accounts: vec![Weighted { account: account.parse().expect("a name"), weight: 100 }],
+            backup: Vec::new(),
+        };
+        let (ones, others, alls) = (of(Some(one), "a"), of(Some(other), "a"), of(None, "a"));
+        let before = RouteTable::new(vec![ones.clone(), others.clone(), alls.clone()]);
+        for (now, rerouted) in [
+            (vec![ones.clone(), others.clone(), alls.clone()], Some(vec![])),
+            (vec![of(Some(one), "b"), others.clone(), alls.clone()], Some(vec![one])),
+            (vec![others.clone(), alls.clone()], Some(vec![one])),
+            (vec![ones.clone(), others.clone(), of(None, "b")], None),
+            (vec![ones, alls, others], None),
+        ] {
+            let found = RouteTable::new(now.clone()).rerouted(&before);
+            let found = found.map(|tenants| tenants.into_iter().collect::<Vec<_>>());
+            assert_eq!(found, rerouted, "{now:?}");
+        }
     }
 }

@@ -255,7 +255,7 @@ fn a_backup_comes_only_as_the_route_says() {
     use Busy::{DailyCap, Rate};
     let routes = || vec![route(&[("one", 1), ("two", 1)], &["three", "four"])];
     type Row<'a> = (&'a str, [Availability; 4], &'a [&'a str], Expected);
-    let table: [Row<'_>; 11] = [
+    let table: [Row<'_>; 14] = [
         (
             "a busy primary spills to the other",
             [busy(Rate, Some(9)), READY, READY, READY],
@@ -285,6 +285,14 @@ fn a_backup_comes_only_as_the_route_says() {
             Err(("rate", None)),
         ),
         ("an open one is not", [open(9), open(9), open(3), READY], &[], Ok("four")),
+        ("nor one used up", [open(9), open(9), busy(DailyCap, None), READY], &[], Ok("four")),
+        (
+            "nor is tomorrow, where one may work before",
+            [open(9), busy(DailyCap, Some(5)), READY, READY],
+            &[],
+            Err(("breaker", Some(9))),
+        ),
+        ("nor if one has room", [READY, busy(DailyCap, None), open(3), READY], &["one"], Ok("one")),
         ("all open", [open(9), open(8), open(3), open(7)], &[], Err(("breaker", Some(3)))),
         (
             "the one that was tried least comes again",

@@ -19,8 +19,8 @@ use crate::{Config, LEASE_MARGIN};
 /// Between the accounts of which a message waits for any, as the timers have it. No name has it.
 const OR: char = '\u{1f}';
 
-/// Accounts of which a message waits for any, at most.
-const ANY_MAX: usize = 8;
+/// The names of the accounts of which a message waits for any are no longer than so many bytes: an index holds them.
+const ANY_BYTES_MAX: usize = 1_000;
 
 /// Look-ups of an account under way at a time. A provider that is slow answers none of very many in time.
 const ASKED_AT_ONCE: usize = 16;
@@ -220,10 +220,15 @@ impl Carriers {
     }
 }
 
-/// How timers call the accounts of which a message waits for any.
-pub(crate) fn any_of(accounts: &[SendingAccount]) -> String {
-    let all: BTreeSet<&str> = accounts.iter().map(|account| &*account.waited_for).collect();
-    all.into_iter().take(ANY_MAX).collect::<Vec<_>>().join(&OR.to_string())
+/// How timers call the accounts of which a message waits for any; none where there are none, or more than can be named:
+/// of some left out, none could bring it back.
+pub(crate) fn any_of(accounts: &[SendingAccount]) -> Option<String> {
+    named(accounts.iter().map(|account| &*account.waited_for).collect())
+}
+
+fn named(all: BTreeSet<&str>) -> Option<String> {
+    let all = all.into_iter().collect::<Vec<_>>().join(&OR.to_string());
+    (1..=ANY_BYTES_MAX).contains(&all.len()).then_some(all)
 }
 
 fn ends_in_time(account: &Account, config: &Config) -> bool {
@@ -245,4 +250,20 @@ fn places(accounts: &[SendingAccount], channel: Channel) -> Vec<usize> {
     let carries = |account: &SendingAccount| account.channels.contains(&channel);
     let all = accounts.iter().enumerate().filter(|(_, account)| carries(account));
     all.filter(|(_, account)| seen.insert(account.key())).map(|(place, _)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_whom_a_message_waits_for_any_are_named_or_none_is() {
+        let names: Vec<String> = (10..40).map(|number| format!("twilio/AC{number}")).collect();
+        let of = |number: usize| named(names.iter().take(number).map(String::as_str).collect());
+        assert_eq!(of(0), None);
+        assert_eq!(of(2).as_deref(), Some("twilio/AC10\u{1f}twilio/AC11"));
+        assert_eq!(of(30).map(|all| all.split(OR).count()), Some(30));
+        let long = "x".repeat(ANY_BYTES_MAX);
+        assert_eq!(named(BTreeSet::from(["twilio/AC10", long.as_str()])), None);
+    }
 }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use hatch_domain::message::command::AttemptOutcome;
 use hatch_domain::message::event::MessageRequested;
-use hatch_domain::time;
 use hatch_providers::{Outcome, exchange};
 use hatch_telemetry::{span, trace};
 use tracing::Instrument;
@@ -15,6 +14,7 @@ use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
 use crate::choose::{Another, Sought};
 use crate::claim::Claim;
+use crate::due::after;
 use crate::health::Pass;
 use crate::outcome::LOG_WAIT;
 use crate::precondition::Refused;
@@ -37,9 +37,9 @@ impl Dispatcher {
         let chance = environment.chance();
         if self.is_late(claim).await || self.is_fenced() {
             let wait = self.config.retry.wait(in_round, chance);
-            let wait = time::delta(wait);
             stats.attempts.of(&(provider, ABANDONED)).increment();
-            return AttemptOutcome::Abandoned { reason: None, retry_at: environment.now() + wait };
+            let retry_at = after(environment.now(), wait);
+            return AttemptOutcome::Abandoned { reason: None, retry_at };
         }
         let (attempt, called) = (claim.attempt, Instant::now());
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);

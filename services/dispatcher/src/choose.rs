@@ -23,6 +23,9 @@ use crate::{Dispatcher, wanted};
 /// How often it is planned anew because another message took what this one was to have.
 const PLANS_MAX: usize = 8;
 
+/// How often a lease is waited for in vain, which takes its time.
+const LEASES_MAX: usize = 2;
+
 /// What an attempt is made with.
 pub(crate) struct Means {
     pub(crate) account: SendingAccount,
@@ -46,9 +49,9 @@ pub(crate) enum Chosen {
 /// Whether a message whose attempt failed has another account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Another {
-    /// This one, at once.
+    /// This one, at once, or as soon as it has room.
     Now(AccountName),
-    /// One that takes nothing just now.
+    /// One that takes nothing for a while.
     Later,
     /// None that was not tried.
     Nobody,
@@ -98,7 +101,7 @@ impl Dispatcher {
     ) -> Chosen {
         let carriers = self.carriers();
         let tried = carriers.tried(sought.message);
-        let mut full = None;
+        let (mut full, mut in_vain) = (None, 0);
         for _ in 0..PLANS_MAX {
             let plan = self.plan(&carriers, sought, &tried, room.as_ref());
             let choice = match plan.decision {
@@ -107,7 +110,7 @@ impl Dispatcher {
                     return self.busy_or_waits(&carriers, sought, &plan, name, room.as_ref());
                 }
                 Decision::Wait { account: None, .. } => {
-                    return Chosen::Waits(able(&carriers, sought, &plan));
+                    return Chosen::Waits(self.awaited(&carriers, sought, &plan));
                 }
                 Decision::Nobody { .. } => return Chosen::Waits(Vec::new()),
             };
@@ -119,21 +122,30 @@ impl Dispatcher {
             };
             match self.allowance(sought, &account, slot).await {
                 Some(allowance) => {
+                    // What was kept for it at another account, others may have during the call.
+                    self.rates.forget_kept(sought.message_id);
                     let means = Means { account, choice, room, pass, allowance };
                     return Chosen::Means(Box::new(means));
                 }
-                None => full = Some(account),
+                None => {
+                    (full, in_vain) = (Some(account), in_vain + 1);
+                    if in_vain == LEASES_MAX {
+                        break;
+                    }
+                }
             }
         }
         // Others were faster, again and again.
         let Some(account) = full else { return Chosen::Waits(Vec::new()) };
-        let busy = match self.availability(sought, &account, None) {
-            Availability::Busy { why, .. } => why,
-            // It has room: what it may have in a second went to others.
-            Availability::Ready if account.limits.per_s.is_some() => Busy::Rate,
-            Availability::Ready | Availability::Open { .. } => Busy::Concurrency,
-        };
-        Chosen::Busy(Box::new(account), busy)
+        match self.availability(sought, &account, None) {
+            Availability::Open { .. } => Chosen::Waits(vec![account]),
+            Availability::Busy { why, .. } => Chosen::Busy(Box::new(account), why),
+            Availability::Ready => {
+                let is_rate = in_vain > 0 || account.limits.per_s.is_some();
+                let why = if is_rate { Busy::Rate } else { Busy::Concurrency };
+                Chosen::Busy(Box::new(account), why)
+            }
+        }
     }
 
     /// What the rates of an account allow: at once, or, where nobody asked for its share yet, as soon as that is there.
@@ -220,9 +232,19 @@ impl Dispatcher {
                 Chosen::Busy(Box::new(account.clone()), Busy::Concurrency)
             }
             Some((_, Availability::Open { .. })) | None => {
-                Chosen::Waits(able(carriers, sought, plan))
+                Chosen::Waits(self.awaited(carriers, sought, plan))
             }
         }
+    }
+
+    /// For whom a message waits to which nothing is given: another that works has no room for it today.
+    fn awaited(&self, carriers: &Carriers, sought: Sought<'_>, plan: &Plan) -> Vec<SendingAccount> {
+        let is_open = |account: &SendingAccount| {
+            matches!(self.availability(sought, account, None), Availability::Open { .. })
+        };
+        let (open, others): (Vec<_>, Vec<_>) =
+            able(carriers, sought, plan).into_iter().partition(is_open);
+        if open.is_empty() { others } else { open }
     }
 
     /// For which accounts a message waits as all is now; none where it need not wait for one that works.
@@ -235,7 +257,7 @@ impl Dispatcher {
                 let waits = self.busy_or_waits(&carriers, sought, &plan, name, None);
                 if let Chosen::Waits(accounts) = waits { Some(accounts) } else { None }
             }
-            Decision::Wait { account: None, .. } => Some(able(&carriers, sought, &plan)),
+            Decision::Wait { account: None, .. } => Some(self.awaited(&carriers, sought, &plan)),
             Decision::Nobody { .. } => Some(Vec::new()),
         }
     }
@@ -244,6 +266,16 @@ impl Dispatcher {
     pub(crate) fn able(&self, sought: Sought<'_>) -> Vec<SendingAccount> {
         let carriers = self.carriers();
         able(&carriers, sought, &self.plan(&carriers, sought, &[], None))
+    }
+
+    /// Whether the account takes the message today, which has no room for it just now.
+    fn has_room_soon(&self, carriers: &Carriers, sought: Sought<'_>, name: &AccountName) -> bool {
+        let account = carriers.named(name);
+        match account.map(|account| self.availability(sought, account, None)) {
+            Some(Availability::Busy { why, .. }) => why != Busy::DailyCap,
+            Some(Availability::Ready) => true,
+            Some(Availability::Open { .. }) | None => false,
+        }
     }
 
     /// Whether the message, whose attempt by this account did not send it, has another one.
@@ -257,6 +289,11 @@ impl Dispatcher {
             Decision::Take(ref choice) if is_untried(&choice.name) => {
                 Another::Now(choice.name.clone())
             }
+            Decision::Wait { account: Some(ref name), .. }
+                if is_untried(name) && self.has_room_soon(&carriers, sought, name) =>
+            {
+                Another::Now(name.clone())
+            }
             _ if able(&carriers, sought, &plan).iter().any(|one| is_untried(&one.name)) => {
                 Another::Later
             }
@@ -265,10 +302,11 @@ impl Dispatcher {
     }
 }
 
-/// The accounts of a plan that may carry the message.
+/// The accounts of a plan by which the message may ever go: by one without a share of its route it never does.
 fn able(carriers: &Carriers, sought: Sought<'_>, plan: &Plan) -> Vec<SendingAccount> {
     let wanted = wanted(sought.tenant_id, sought.request);
-    let of_plan = plan.steps.iter().filter_map(|step| carriers.named(&step.account));
+    let sharing = plan.steps.iter().filter(|step| step.weight != Some(0));
+    let of_plan = sharing.filter_map(|step| carriers.named(&step.account));
     of_plan.filter(|account| account.takes(&wanted)).cloned().collect()
 }
 

@@ -36,6 +36,7 @@ mod reported;
 mod retry;
 mod shortage;
 mod slot;
+mod sorted;
 mod stats;
 mod sweep;
 #[cfg(test)]

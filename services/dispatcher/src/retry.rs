@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::message::command::AttemptOutcome;
-use hatch_domain::{ErrorClass, SendError, time};
+use hatch_domain::{ErrorClass, SendError};
 use hatch_providers::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::choose::Another;
+use crate::due::after;
 
 /// How attempts are spaced and how many there are.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -54,7 +55,7 @@ impl RetryPolicy {
             }
             Outcome::Unknown { detail } => return AttemptOutcome::Unknown { detail },
             Outcome::Shortage(lack) => {
-                let retry_at = now + time::delta(self.wait(1, chance));
+                let retry_at = after(now, self.wait(1, chance));
                 return AttemptOutcome::Abandoned { reason: Some(lack.as_str().into()), retry_at };
             }
             Outcome::Account { trouble, code, detail } => {
@@ -84,7 +85,7 @@ impl RetryPolicy {
             _ => self.wait(attempt, chance).max(at_least),
         };
         let goes_on = !error.permanent && attempt < self.attempts_max;
-        let retry_at = goes_on.then(|| now + time::delta(wait));
+        let retry_at = goes_on.then(|| after(now, wait));
         AttemptOutcome::NotSent { error, retry_at }
     }
 
@@ -163,6 +164,15 @@ mod tests {
         assert_eq!(POLICY.wait(u32::MAX, 1.0).as_millis(), 5_000);
         let constant = RetryPolicy { backoff_min_ms: 5_000, ..POLICY };
         assert_eq!([0.0, 1.0].map(|chance| constant.wait(1, chance).as_millis()), [4_500, 5_000]);
+    }
+
+    #[test]
+    fn a_wait_beyond_all_time_ends_with_it() {
+        let far = RetryPolicy { backoff_max_ms: u64::MAX, backoff_min_ms: u64::MAX, ..POLICY };
+        let (times, with) = ((now(), now()), (1.0, &Another::Nobody));
+        let judged = far.judge(1, unavailable(), times, with);
+        let AttemptOutcome::NotSent { retry_at, .. } = judged else { panic!("{judged:?}") };
+        assert_eq!(retry_at, Some(DateTime::<Utc>::MAX_UTC));
     }
 
     #[test]

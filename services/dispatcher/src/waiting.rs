@@ -4,30 +4,30 @@
 //! There they are sorted by the account for which they wait. Whoever has one that works brings its messages back, and
 //! whoever is to try one brings one back: those of an account that stays down are in nobody's way.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, WaitForAccount};
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
 use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::Dispatcher;
-use crate::account::{Carriers, SendingAccount, any_of};
+use crate::account::{SendingAccount, any_of};
 use crate::attempt::{Next, PendingMessage};
 use crate::choose::Sought;
 use crate::due::after;
 use crate::health::{Failing, RELEASED, Refusal};
 use crate::progress::Taken;
 use crate::rates::is_line_of;
+use crate::sorted::{Again, Sorted};
 use crate::sweep::PRIORITIES;
 
 /// What a message waits for that no account carries, in events and in its error.
@@ -42,14 +42,11 @@ const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duratio
 /// Messages that are sorted at a time, and that are read side by side for it.
 const SORTED_AT_ONCE: (usize, usize) = (256, 4);
 
-/// Between two times that a tenant's waiting messages are sorted again because its accounts are others.
-const SORTED_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How long after midnight, in UTC, everybody knows that accounts have room that had none the day before.
+const NEW_DAY_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// For whom a message waits that no account of this process takes.
+/// For whom a message waits that no account of this process takes, or more than can be named.
 const NOBODY: &str = "-";
-
-/// The first wait before messages are let go again that nobody here takes.
-const NOBODYS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the lanes wait that no account of this process carries: others may have one, and come first.
 const WITHOUT_ACCOUNT: Duration = Duration::from_secs(2);
@@ -170,8 +167,7 @@ impl Dispatcher {
                 (None, None) => return None,
             },
             None => {
-                let channel = message.requested().map_or("", |request| request.channel.as_str());
-                let detail = format!("no account carries {channel}: it is sent when there is one");
+                let detail = message.requested().map_or_else(String::new, nobody_carries);
                 (NO_ACCOUNT, ErrorClass::Account, NO_ACCOUNT.to_owned(), detail)
             }
         };
@@ -217,7 +213,8 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
         let carriers = self.carriers();
-        sorted.go_by(&carriers);
+        let today = (self.now() - NEW_DAY_AFTER).date_naive();
+        sorted.go_by(&carriers, &self.dependencies.routes.current(), today);
         let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
         let (parked, home): (Vec<_>, Vec<_>) =
             carried.map(|channel| (waiting_lane(channel), channel.as_str())).unzip();
@@ -225,7 +222,6 @@ impl Dispatcher {
             return Ok(false);
         }
         let mut has_more = self.sort(&parked).await?;
-        has_more |= self.sort_again(&mut sorted.again).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
             // Those are served elsewhere; of accounts that nobody here has, they are let go as all others.
@@ -251,7 +247,8 @@ impl Dispatcher {
             let (lanes, priorities) = ((&parked[..], &home[..]), (PRIORITIES, false));
             self.timers.release(lanes, &of, priorities, RELEASED.1).await?;
         }
-        Ok(has_more)
+        // Last, as it may read very many: they hold up none that may go on.
+        Ok(self.sort_again(&mut sorted.again).await? || has_more)
     }
 
     /// Finds out for whom messages wait of which nobody knows it yet. Whether there may be more.
@@ -300,93 +297,23 @@ impl Dispatcher {
     }
 }
 
-/// By which accounts the waiting messages are sorted, and when those are let go that nobody here takes: another process
-/// may have what they wait for, and comes by them only so.
-#[derive(Default)]
-struct Sorted {
-    /// None at first: what others have sorted stays so.
-    by: Option<Arc<Carriers>>,
-    again: Again,
-    wait: Duration,
-    until: Option<Instant>,
-}
-
-impl Sorted {
-    fn go_by(&mut self, carriers: &Arc<Carriers>) {
-        match &self.by {
-            Some(before) if Arc::ptr_eq(before, carriers) => return,
-            Some(before) => self.again.want(carriers.rerouted(before)),
-            None => {}
-        }
-        self.by = Some(Arc::clone(carriers));
-    }
-
-    /// Whether they are let go now: later and later, up to `most`, as long as there are any.
-    fn nobodys_go(&mut self, are_there: bool, most: Duration) -> bool {
-        let now = Instant::now();
-        if self.until.is_some_and(|until| until > now) {
-            return false;
-        }
-        if are_there {
-            self.wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
-            self.until = Some(now + self.wait);
-        } else if self.until.is_some_and(|until| until + self.wait <= now) {
-            // None at one look are those that somebody looks at, and that come back.
-            (self.wait, self.until) = (Duration::ZERO, None);
-        }
-        are_there
-    }
-}
-
-/// Tenants whose waiting messages are sorted again, in turn; none of them is everybody.
-#[derive(Default)]
-struct Again {
-    wanted: BTreeSet<Option<Uuid>>,
-    begun: BTreeMap<Option<Uuid>, Instant>,
-    /// With the message up to which it is done.
-    walks: VecDeque<(Option<Uuid>, Uuid)>,
-}
-
-impl Again {
-    /// Has those of these tenants sorted again; of everybody where none are named.
-    fn want(&mut self, tenants: Option<Vec<Uuid>>) {
-        match tenants {
-            Some(tenants) => self.wanted.extend(tenants.into_iter().map(Some)),
-            None => _ = self.wanted.insert(None),
-        }
-    }
-
-    /// Whose turn it is, and behind which message. Each begins anew when it has ended, and not too often.
-    fn next(&mut self) -> Option<(Option<Uuid>, Uuid)> {
-        let Self { wanted, begun, walks } = self;
-        let now = Instant::now();
-        begun.retain(|_, at| now.duration_since(*at) < SORTED_AGAIN_AFTER);
-        wanted.retain(|tenant| {
-            let must_wait =
-                begun.contains_key(tenant) || walks.iter().any(|(walking, _)| walking == tenant);
-            if !must_wait {
-                begun.insert(*tenant, now);
-                walks.push_back((*tenant, Uuid::nil()));
-            }
-            must_wait
-        });
-        walks.front().copied()
-    }
-
-    /// The one whose turn it was goes on behind `after`, after the others; or has ended. Whether any goes on.
-    fn go_on(&mut self, after: Option<Uuid>) -> bool {
-        if let Some((tenant, _)) = self.walks.pop_front()
-            && let Some(after) = after
-        {
-            self.walks.push_back((tenant, after));
-        }
-        !self.walks.is_empty()
-    }
-}
-
 /// How the timers call those of whom a message waits for any.
 fn waited_for(accounts: &[SendingAccount]) -> String {
-    if accounts.is_empty() { NOBODY.to_owned() } else { any_of(accounts) }
+    any_of(accounts).unwrap_or_else(|| NOBODY.to_owned())
+}
+
+fn nobody_carries(request: &MessageRequested) -> String {
+    match &request.options.account {
+        Some(name) => {
+            format!(
+                "the account {name}, which the request names, does not carry it: it is sent when that does"
+            )
+        }
+        None => {
+            let channel = request.channel.as_str();
+            format!("no account carries {channel}: it is sent when there is one")
+        }
+    }
 }
 
 fn reaches(released: u64, limit: usize) -> bool {
@@ -395,55 +322,19 @@ fn reaches(released: u64, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_is_let_go_later_and_later_as_long_as_there_is_some() {
-        const MOST: Duration = Duration::from_secs(30);
-        let mut sorted = Sorted::default();
-        assert!(!sorted.nobodys_go(false, MOST));
-        assert!(sorted.nobodys_go(true, MOST), "at once");
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            let begun = Instant::now();
-            // While they are looked at, none is there.
-            while !sorted.nobodys_go(begun.elapsed() > Duration::ZERO, MOST) {
-                tokio::time::advance(Duration::from_millis(500)).await;
-            }
-            waits.push(begun.elapsed().as_secs());
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        tokio::time::advance(MOST).await;
-        assert!(!sorted.nobodys_go(false, MOST), "there are none any more");
-        assert!(sorted.nobodys_go(true, MOST), "others, at once");
-        tokio::time::advance(NOBODYS_WAIT).await;
-        assert!(!sorted.nobodys_go(true, MOST), "they may be the same");
-        tokio::time::advance(MOST * 2).await;
-        assert!(!sorted.nobodys_go(false, MOST) && sorted.nobodys_go(true, MOST));
-        tokio::time::advance(NOBODYS_WAIT).await;
-        assert!(sorted.nobodys_go(true, MOST), "these are not");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_changes_accounts_all_the_time_is_sorted_seldom_and_in_turn() {
-        let (one, other, last) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(9));
-        let mut again = Again::default();
-        assert_eq!(again.next(), None);
-        again.want(Some(vec![one, other]));
-        assert_eq!(again.next(), Some((Some(one), Uuid::nil())));
-        assert!(again.go_on(Some(last)), "it has more");
-        assert_eq!(again.next(), Some((Some(other), Uuid::nil())), "its turn");
-        assert!(again.go_on(None), "the first goes on");
-        again.want(Some(vec![one]));
-        assert_eq!(again.next(), Some((Some(one), last)), "where it was");
-        assert!(!again.go_on(None));
-        assert_eq!(again.next(), None, "too soon");
-        tokio::time::advance(SORTED_AGAIN_AFTER).await;
-        assert_eq!(again.next(), Some((Some(one), Uuid::nil())), "from the beginning");
-        again.want(None);
-        assert_eq!(again.next(), Some((Some(one), Uuid::nil())));
-        assert!(again.go_on(None));
-        assert_eq!(again.next(), Some((None, Uuid::nil())), "everybody's");
+    #[test]
+    fn a_message_of_an_account_that_is_gone_is_not_said_to_have_no_channel() {
+        let mut request = hatch_domain::testing::request(DateTime::UNIX_EPOCH);
+        assert_eq!(
+            nobody_carries(&request),
+            "no account carries sms: it is sent when there is one"
+        );
+        request.options.account = Some("gone".parse().expect("a name"));
+        assert!(nobody_carries(&request).starts_with("the account gone, which the request names"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #[path = "shared/balance.rs"]
 mod balance;
+#[path = "shared/elsewhere.rs"]
+mod elsewhere;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -127,6 +129,7 @@ struct World {
 /// A dispatcher, as a process of its own would be.
 struct Process {
     stats: Arc<Stats>,
+    routes: Routes,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -163,21 +166,21 @@ impl World {
             shutdown.clone(),
         );
         tokio::spawn(following);
-        let stats = Arc::new(Stats::default());
+        let (stats, routes) = (Arc::new(Stats::default()), Routes::new(routes));
         let dependencies = Dependencies {
             store: self.store.clone(),
             pool: connections,
             head,
             bus: self.bus.connect_again().await,
             accounts: Accounts::new(accounts),
-            routes: Routes::new(routes),
+            routes: routes.clone(),
             directory,
             in_doubt: BTreeMap::new(),
             precondition: None,
             stats: Arc::clone(&stats),
         };
         let running = tokio::spawn(run(dependencies, config, shutdown.clone()));
-        Process { stats, shutdown, running }
+        Process { stats, routes, shutdown, running }
     }
 
     async fn request(&self, tenant: Uuid) -> Uuid {

@@ -61,7 +61,7 @@ impl Rates {
     }
 
     /// What was kept for the message and not taken goes back.
-    pub(super) fn forget_kept(&self, message: Uuid) {
+    pub(crate) fn forget_kept(&self, message: Uuid) {
         let kept = self.0.held().remove(&message);
         drop(kept);
     }

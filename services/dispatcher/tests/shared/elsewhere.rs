@@ -1,0 +1,93 @@
+//! Messages that another account carries, and those that none does.
+
+use std::time::Duration;
+
+use hatch_bus::testing::eventually;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::Message;
+use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, ErrorClass};
+use hatch_providers::Outcome;
+use hatch_routing::{Route, RouteName, RouteTable, Weighted};
+
+use crate::shared::config;
+use crate::{Provider, TENANT, World, accounts, refused, refused_for};
+
+/// The tenant's route of these accounts alone.
+fn route(accounts: &[(&str, u16)]) -> RouteTable {
+    let weighted = |(name, weight): &(&str, u16)| Weighted {
+        account: name.parse().expect("a name"),
+        weight: *weight,
+    };
+    RouteTable::new(vec![Route {
+        name: RouteName::new("texts"),
+        tenants: Some(vec![TenantId(TENANT)]),
+        channel: Some(Channel::Sms),
+        to: None,
+        from: None,
+        priority: None,
+        accounts: accounts.iter().map(weighted).collect(),
+        backup: Vec::new(),
+    }])
+}
+
+#[tokio::test]
+async fn an_account_without_a_share_is_nobodys_other_account() {
+    let world = World::new().await;
+    let first = Provider::new(Some(refused_for(ErrorClass::Account)));
+    let second = Provider::new(None);
+    let table = route(&[("first", 100), ("second", 0)]);
+    let process = world.dispatch_by(table, accounts(&first, &second), config(8, 8)).await;
+    let id = world.request(TENANT).await;
+    world.becomes(TENANT, id, Status::Failed).await;
+    assert_eq!(world.attempted(id).await, ["first"]);
+    world.stop(vec![process]).await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_goes_on_as_soon_as_a_route_leads_it_elsewhere() {
+    let world = World::new().await;
+    let (first, second) = (Provider::new(Some(refused())), Provider::new(None));
+    let mut patient = config(8, 8);
+    patient.account_backoff = (Duration::from_secs(600), Duration::from_secs(600));
+    let table = route(&[("first", 100)]);
+    let process = world.dispatch_by(table, accounts(&first, &second), patient).await;
+    let id = world.request(TENANT).await;
+    let session = world.database.connect().await;
+    eventually("it waits for its account", async || {
+        let known = "SELECT waits_for FROM due.timers WHERE stream_id = $1";
+        let row = session.query_opt(known, &[&id]).await.expect("rows")?;
+        (row.get::<_, &str>(0) == "twilio/AC-first").then_some(())
+    })
+    .await;
+    process.routes.replace(route(&[("second", 100)]));
+    world.becomes(TENANT, id, Status::Sent).await;
+    assert_eq!(world.attempted(id).await, ["first", "second"]);
+    world.stop(vec![process]).await;
+}
+
+#[tokio::test]
+async fn a_message_stands_at_once_in_the_line_of_another_account_that_is_full() {
+    let world = World::new().await;
+    let throttled = Outcome::Throttled {
+        retry_after: Some(Duration::from_secs(3_600)),
+        detail: "slow down".to_owned(),
+    };
+    let (first, second) = (Provider::new(Some(throttled)), Provider::hanging());
+    // Room for one call of each.
+    let process = world.dispatch(accounts(&first, &second), config(8, 1)).await;
+    let holding = world.request(TENANT).await;
+    eventually("the second is full", async || (second.calls() == 1).then_some(())).await;
+    let id = world.request(TENANT).await;
+    eventually("it stands in a line", async || {
+        let loaded = world.store.load::<Message>(TENANT, id).await.ok()?;
+        loaded.state.waits_in_line().is_some().then_some(())
+    })
+    .await;
+    second.gate.add_permits(1);
+    for id in [holding, id] {
+        world.becomes(TENANT, id, Status::Sent).await;
+        assert_eq!(world.attempted(id).await, ["first", "second"]);
+    }
+    world.stop(vec![process]).await;
+}
