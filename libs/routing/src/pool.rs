@@ -1,6 +1,7 @@
 //! From which of a pool's senders a message goes.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hatch_domain::Channel;
@@ -21,19 +22,40 @@ pub struct Pool {
 
 /// Every pool, those of tenants before those of the settings. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct PoolTable(Arc<[Pool]>);
+pub struct PoolTable(Arc<Indexed>);
+
+/// Pools, and which ones there are to look at for a message: those of other tenants cost it nothing.
+#[derive(Debug, Default)]
+struct Indexed {
+    pools: Vec<Pool>,
+    /// The places of those that some tenants alone have, in their order.
+    of_tenants: HashMap<TenantId, Vec<usize>>,
+    /// The places of those that all have.
+    of_all: Vec<usize>,
+}
 
 impl PoolTable {
     /// These pools. Of two with one name the first is meant.
     #[must_use]
     pub fn new(pools: Vec<Pool>) -> Self {
-        Self(pools.into())
+        let mut indexed = Indexed::default();
+        for (place, pool) in pools.iter().enumerate() {
+            match &pool.tenants {
+                None => indexed.of_all.push(place),
+                Some(tenants) => {
+                    for tenant in tenants {
+                        indexed.of_tenants.entry(*tenant).or_default().push(place);
+                    }
+                }
+            }
+        }
+        Self(Arc::new(Indexed { pools, ..indexed }))
     }
 
     /// All of them.
     #[must_use]
     pub fn pools(&self) -> &[Pool] {
-        &self.0
+        &self.0.pools
     }
 
     /// The tenant's pool of that name.
@@ -52,11 +74,15 @@ impl PoolTable {
         fitting().find(|pool| pool.terms.is_default).or(only)
     }
 
+    /// Those that the tenant has. One that has the name of an earlier one cannot be meant.
     fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Pool> {
-        let is_of = move |pool: &&Pool| {
-            pool.tenants.as_ref().is_none_or(|tenants| tenants.contains(&tenant))
-        };
-        self.0.iter().filter(is_of)
+        let Indexed { pools, of_tenants, of_all } = &*self.0;
+        let own = of_tenants.get(&tenant).into_iter().flatten();
+        let mut places: Vec<usize> = own.chain(of_all).copied().collect();
+        places.sort_unstable();
+        let mut names = HashSet::new();
+        let all = places.into_iter().map(move |place| &pools[place]);
+        all.filter(move |pool| names.insert(&pool.name))
     }
 }
 

@@ -180,3 +180,17 @@ fn a_pool_is_meant_by_its_name_or_for_being_the_only_one_or_the_default() {
     assert_eq!(usual(1, Channel::Email), None);
     assert!(table.named(tenant(2), "a").is_some() && table.named(tenant(1), "a").is_none());
 }
+
+#[test]
+fn a_pool_of_the_files_whose_name_a_tenant_has_taken_is_not_meant_there() {
+    let tenant = |n: u128| TenantId(uuid::Uuid::from_u128(n));
+    let own = Pool { tenants: Some(vec![tenant(1)]), ..pool(&[LONDON]) };
+    let mut of_files = pool(&[NEW_YORK]);
+    of_files.terms.is_default = true;
+    let table = PoolTable::new(vec![own, of_files]);
+    let sender = |n| {
+        let usual = table.usual(tenant(n), Channel::Sms).expect("the only one");
+        usual.terms.senders[0].address.to_string()
+    };
+    assert_eq!((sender(1), sender(2)), (LONDON.to_owned(), NEW_YORK.to_owned()));
+}
