@@ -95,6 +95,8 @@ pub enum SenderHealth {
     Busy,
     /// No account sends for it, or none that does is up.
     Down,
+    /// This message never goes from it: who sends it may not, or it is to that sender itself.
+    Barred,
 }
 
 /// The sender of a message, and why it is this one.
@@ -120,7 +122,7 @@ struct Candidate<'a> {
 /// Else it is one that is up, and has something left to send, where there is such a one; of these one of the recipient's
 /// country; of these, in North America, one of the recipient's area; and of these the one that has sent the least (`usage`)
 /// by its weight. `seed` decides where that is alike. Where all are down, they are taken as if none was: the message waits.
-/// None for a pool without senders.
+/// None where the message may go from no sender of the pool.
 #[must_use]
 pub fn choose_sender<'a>(
     pool: &'a Pool,
@@ -132,12 +134,15 @@ pub fn choose_sender<'a>(
 ) -> Option<Chosen<'a>> {
     let mut before = None;
     if let Some(sticky) = sticky {
-        before = match pool.terms.sender(sticky) {
-            Some(sender) if health(&sender.address) != SenderHealth::Down => {
+        let known = pool.terms.sender(sticky);
+        before = match known.map(|sender| (sender, health(&sender.address))) {
+            Some((sender, SenderHealth::Ready | SenderHealth::Busy)) => {
                 let reason = "sticky".to_owned();
                 return Some(Chosen { address: &sender.address, reason });
             }
-            Some(_) => Some(format!("moved from {sticky}, which is down")),
+            Some((_, SenderHealth::Down)) => Some(format!("moved from {sticky}, which is down")),
+            // Whose message it is may not see it.
+            Some((_, SenderHealth::Barred)) => None,
             None => Some(format!("rehomed from {sticky}")),
         };
     }
@@ -156,6 +161,7 @@ fn candidates<'a>(pool: &'a Pool, health: impl Fn(&Address) -> SenderHealth) -> 
     let mut left: Vec<Candidate<'a>> = all
         .map(|(place, sender)| Candidate { sender, health: health(&sender.address), place })
         .collect();
+    left.retain(|one| one.health != SenderHealth::Barred);
     keep(&mut left, |one| one.sender.weight > 0);
     keep(&mut left, |one| one.health != SenderHealth::Down);
     keep(&mut left, |one| one.health == SenderHealth::Ready);

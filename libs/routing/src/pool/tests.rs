@@ -116,6 +116,21 @@ fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
 }
 
 #[test]
+fn a_message_never_goes_from_a_sender_that_is_not_for_it() {
+    let pool = pool(&[NEW_YORK, JERSEY, LONDON]);
+    let to = "+442079460000";
+    let barred = [(LONDON, SenderHealth::Barred), (NEW_YORK, SenderHealth::Barred)];
+    for health in [SenderHealth::Ready, SenderHealth::Busy, SenderHealth::Down] {
+        let bad: Vec<_> = barred.into_iter().chain([(JERSEY, health)]).collect();
+        assert_eq!(choose_with(&pool, to, None, &bad), expected(JERSEY, "only_one"), "{health:?}");
+        let moved = choose_with(&pool, to, Some(LONDON), &bad);
+        assert_eq!(moved, expected(JERSEY, "only_one"), "{health:?}");
+    }
+    let none = choose_sender(&pool, &address(to), None, |_| SenderHealth::Barred, |_| 0, 7);
+    assert_eq!(none, None);
+}
+
+#[test]
 fn shares_are_as_the_weights_and_alike_where_these_are() {
     let shares = |weights: [u16; 3]| {
         let numbers = [NEW_YORK, JERSEY, "+18045559999"];

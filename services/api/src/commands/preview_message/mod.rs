@@ -2,17 +2,19 @@
 
 mod view;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use hatch_domain::address::Address;
+use hatch_domain::account_name::AccountName;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Position;
 use hatch_providers::{RouteQuestion, Wanted};
 use hatch_readmodel::{Moment, QueryError};
+use hatch_routing::Step;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -105,6 +107,7 @@ impl Commands {
         }
         in_range.map_err(|error| Problem::invalid(vec![error]))?;
         let planned = self.planned(caller.tenant, &send, is_test, until).await?;
+        let planned = planned.map(|planned| self.without_those_of_others(caller.tenant, planned));
         let consents = self.consents(caller.tenant, &send, until).await?;
         Ok(Preview::of(&send, planned, consents, until.is_some()))
     }
@@ -134,6 +137,19 @@ impl Commands {
         }
     }
 
+    /// The plan without accounts that a route of the files names and that are of other tenants: those are not told of.
+    fn without_those_of_others(&self, tenant: TenantId, mut planned: Planned) -> Planned {
+        let (accounts, states) = (self.accounts.current(), &planned.states);
+        let is_of_others = |name: &AccountName| {
+            let mut called_so = accounts.iter().filter(|one| one.name == *name).peekable();
+            called_so.peek().is_some() && !called_so.any(|one| one.tenants.has(tenant))
+        };
+        let is_told =
+            |step: &Step| states.contains_key(&step.account) || !is_of_others(&step.account);
+        planned.plan.steps.retain(is_told);
+        planned
+    }
+
     /// What each recipient wishes, by the streams that the claim of an attempt guards.
     async fn consents(
         &self,
@@ -144,13 +160,9 @@ impl Commands {
         let Some(default) = Programme::default_of(send.channel) else { return Ok(Vec::new()) };
         let programme = send.programme.as_ref().unwrap_or(&default);
         let copies = send.email.iter().flat_map(|email| email.cc.iter().chain(&email.bcc));
-        let mut recipients: Vec<&Address> = Vec::new();
-        for one in send.to.iter().chain(copies) {
-            if !recipients.iter().any(|known| known.identity() == one.identity()) {
-                recipients.push(one);
-            }
-        }
-        let reads = recipients.into_iter().map(|address| {
+        let mut known = HashSet::new();
+        let recipients = send.to.iter().chain(copies).filter(|one| known.insert(one.identity()));
+        let reads = recipients.map(|address| {
             let log = self.store.log();
             consent::shown(log, tenant, address.clone(), programme.clone(), until)
         });
