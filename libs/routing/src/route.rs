@@ -158,36 +158,6 @@ impl RouteTable {
         &self.0.routes
     }
 
-    /// The tenants of whose messages other routes may decide than `before`; none where they may be anybody's.
-    #[must_use]
-    pub fn rerouted(&self, before: &Self) -> Option<Vec<TenantId>> {
-        if Arc::ptr_eq(&self.0, &before.0) {
-            return Some(Vec::new());
-        }
-        if !self.of_all().eq(before.of_all()) {
-            return None;
-        }
-        let tenants = self.0.of_tenants.keys().chain(before.0.of_tenants.keys()).copied();
-        let is_other = |tenant: &TenantId| !self.own(*tenant).eq(before.own(*tenant));
-        let mut rerouted: Vec<TenantId> = tenants.filter(is_other).collect();
-        rerouted.sort_unstable();
-        rerouted.dedup();
-        Some(rerouted)
-    }
-
-    fn of_all(&self) -> impl Iterator<Item = &Route> {
-        self.0.of_all.iter().map(|place| &self.0.routes[*place])
-    }
-
-    /// The routes that some tenants alone have, this one among them, each with how many of those that all have come before.
-    fn own(&self, tenant: TenantId) -> impl Iterator<Item = (usize, &Route)> {
-        let places = self.0.of_tenants.get(&tenant).into_iter().flatten();
-        places.map(|place| {
-            let before = self.0.of_all.partition_point(|of_all| of_all < place);
-            (before, &self.0.routes[*place])
-        })
-    }
-
     /// The route that decides about the message.
     #[must_use]
     pub fn first_that_fits(&self, asked: &Asked<'_>) -> Option<&Route> {

@@ -396,34 +396,6 @@ fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-#[test]
-fn whose_messages_other_routes_decide_about_is_known() {
-    let tenant = |n: u128| TenantId(Uuid::from_u128(n));
-    let of = |tenants: &[u128], account: &str| Route {
-        tenants: Some(tenants.iter().map(|n| tenant(*n)).collect()),
-        ..route(&[(account, 1)], &[])
-    };
-    let (all, one, both) = (route(&[("a", 1)], &[]), of(&[1], "a"), of(&[1, 2], "b"));
-    let before = RouteTable::new(vec![one.clone(), both.clone(), all.clone()]);
-    let rerouted = |routes: &[&Route]| {
-        let table = RouteTable::new(routes.iter().copied().cloned().collect());
-        table.rerouted(&before)
-    };
-    assert_eq!(before.clone().rerouted(&before), Some(vec![]));
-    for (routes, expected) in [
-        (vec![&one, &both, &all], Some(vec![])),
-        (vec![&both, &all], Some(vec![tenant(1)])),
-        (vec![&both, &one, &all], Some(vec![tenant(1)])),
-        (vec![&one, &of(&[2], "b"), &all], Some(vec![tenant(1)])),
-        (vec![&one, &both, &of(&[3], "a"), &all], Some(vec![tenant(3)])),
-        (vec![&one, &all, &both], Some(vec![tenant(1), tenant(2)])),
-        (vec![&one, &both], None),
-        (vec![&one, &both, &route(&[("b", 1)], &[])], None),
-    ] {
-        assert_eq!(rerouted(&routes), expected, "{routes:?}");
-    }
-}
-
 proptest! {
     #[test]
     fn a_plan_keeps_what_it_promises(case in any_case(), seed in any::<u64>()) {

@@ -15,7 +15,6 @@ use hatch_domain::message::command::{MessageCommand, WaitForAccount};
 use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
 use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
-use hatch_routing::RouteTable;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
@@ -217,7 +216,7 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
         let carriers = self.carriers();
-        sorted.go_by(&carriers, self.dependencies.routes.current());
+        sorted.go_by(&carriers);
         let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
         let (parked, home): (Vec<_>, Vec<_>) =
             carried.map(|channel| (waiting_lane(channel), channel.as_str())).unzip();
@@ -300,37 +299,25 @@ impl Dispatcher {
     }
 }
 
-/// By which accounts and routes the waiting messages are sorted, and when those are let go that nobody here takes: another process
+/// By which accounts the waiting messages are sorted, and when those are let go that nobody here takes: another process
 /// may have what they wait for, and comes by them only so.
 #[derive(Default)]
 struct Sorted {
     /// None at first: what others have sorted stays so.
     by: Option<Arc<Carriers>>,
-    /// As those.
-    routes: Option<RouteTable>,
     again: Again,
     wait: Duration,
     until: Option<Instant>,
 }
 
 impl Sorted {
-    fn go_by(&mut self, carriers: &Arc<Carriers>, routes: RouteTable) {
-        self.go_by_routes(routes);
+    fn go_by(&mut self, carriers: &Arc<Carriers>) {
         match &self.by {
             Some(before) if Arc::ptr_eq(before, carriers) => return,
             Some(before) => self.again.want(carriers.rerouted(before)),
             None => {}
         }
         self.by = Some(Arc::clone(carriers));
-    }
-
-    /// Messages may wait for accounts by which nothing goes any more that other routes decide about.
-    fn go_by_routes(&mut self, routes: RouteTable) {
-        if let Some(before) = &self.routes {
-            let tenants = routes.rerouted(before);
-            self.again.want(tenants.map(|these| these.into_iter().map(|one| one.0).collect()));
-        }
-        self.routes = Some(routes);
     }
 
     /// Whether they are let go now: later and later, up to `most`, as long as there are any.
@@ -407,9 +394,6 @@ fn reaches(released: u64, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hatch_domain::ids::TenantId;
-    use hatch_routing::{Route, RouteName, Weighted};
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -459,28 +443,6 @@ mod tests {
         assert_eq!(again.next(), Some((Some(one), Uuid::nil())));
         assert!(again.go_on(None));
         assert_eq!(again.next(), Some((None, Uuid::nil())), "everybody's");
-    }
-
-    #[test]
-    fn what_waits_is_sorted_again_when_other_routes_decide_about_it() {
-        let tenant = TenantId(Uuid::from_u128(2));
-        let route = |account: &str| Route {
-            name: RouteName::new("main"),
-            tenants: Some(vec![tenant]),
-            channel: None,
-            to: None,
-            from: None,
-            priority: None,
-            accounts: vec![Weighted { account: account.parse().expect("a name"), weight: 1 }],
-            backup: Vec::new(),
-        };
-        let table = |account| RouteTable::new(vec![route(account)]);
-        let mut sorted = Sorted::default();
-        sorted.go_by_routes(table("one"));
-        sorted.go_by_routes(table("one"));
-        assert_eq!(sorted.again.next(), None, "they are as others have sorted by them");
-        sorted.go_by_routes(table("two"));
-        assert_eq!(sorted.again.next(), Some((Some(tenant.0), Uuid::nil())));
     }
 
     #[test]
