@@ -7,6 +7,7 @@
 //! reaches a live account is decided there and nowhere else.
 
 pub mod balance;
+mod draw;
 mod plan;
 mod pool;
 mod route;
@@ -16,7 +17,8 @@ mod tests;
 
 pub use hatch_domain::route::{Reach, Weighted};
 
-pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan, seed};
+pub use self::draw::seed;
+pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan};
 pub use self::pool::{
     Chosen, Pool, PoolName, PoolSender, PoolTable, PoolTerms, SenderHealth, choose_sender,
 };

@@ -129,6 +129,12 @@ fn terms_by_which_nothing_would_ever_be_sent_are_refused() {
             Some(BadTerms::To),
         ),
         ("a mailbox", RouteTerms { from: Some(mailbox), ..terms(1) }, Some(BadTerms::From)),
+        (
+            "a number without its plus, which is no sender's name",
+            RouteTerms { from: Address::wanted("12016661234").ok(), ..terms(1) },
+            Some(BadTerms::From),
+        ),
+        ("a short code", RouteTerms { from: Address::wanted("73822").ok(), ..terms(1) }, None),
         ("of any channel", RouteTerms { channel: None, to: Some(domain), ..terms(1) }, None),
     ] {
         assert_eq!(terms.check().err(), refused, "{said}");
