@@ -106,6 +106,7 @@ mod serving;
 mod several_mailboxes;
 mod shortage;
 mod shutdown;
+mod signed_once;
 mod silence;
 mod stack;
 mod stops;

@@ -91,7 +91,7 @@ const BY_IDS: [Came; 11] = [
 ];
 
 /// What goes by the account `other` goes by that of `provider` alone.
-fn in_place_of(settings: &mut Settings, other: &str, provider: &str) {
+pub(crate) fn in_place_of(settings: &mut Settings, other: &str, provider: &str) {
     three_attempts(settings);
     let usual = hatch_simulator::Account::usual().into_iter();
     let mut account = usual.filter(|one| one.provider == provider).map(|one| one.settings);

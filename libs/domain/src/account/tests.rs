@@ -55,8 +55,8 @@ fn changed(seed: u8, second: i64) -> AccountChanged {
         channels: vec![Channel::Sms],
         senders: vec![Address::phone("+12016661234").expect("a possible number")],
         traffic: Traffic::Test,
-        limits: AccountLimits { per_day: Some(9), ..AccountLimits::default() },
-        on_doubt: Some(crate::OnDoubt::Resend),
+        limits: AccountLimits::default(),
+        on_doubt: None,
         settings: settings("AC2"),
         secrets: sealed(seed),
         at: at(second),
@@ -86,6 +86,17 @@ fn every_event() -> Vec<AccountEvent> {
     let AccountChanged { channels, senders, .. } = changed(1, 0);
     let whole = AccountCreated { channels, senders, ..created(1) };
     vec![whole.into(), changed(2, 100).into(), rewrapped(3, 200), removed(300)]
+}
+
+#[test]
+fn limits_and_a_policy_are_written_where_they_are_said() {
+    let limits = AccountLimits { per_day: Some(9), ..AccountLimits::default() };
+    let on_doubt = Some(crate::OnDoubt::Resend);
+    let said: AccountEvent = AccountChanged { limits, on_doubt, ..changed(1, 1) }.into();
+    let written = said.encode();
+    assert!(written.contains("\"per_day\":9") && written.contains("resend"), "{written}");
+    let read = AccountEvent::decode("AccountChanged", 1, &written);
+    assert_eq!(read.ok(), Some(said));
 }
 
 #[test]

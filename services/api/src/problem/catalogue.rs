@@ -426,6 +426,14 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
         "The provider answered that it was too much at once. The message was surely not sent."
         "Nothing: hatch tries again. If it lasts, lower the account's rate, or have the provider raise it."
         "HTTP 429";
+    "body" "The provider cannot take the text"
+        "The message has no text and no file, or a longer text than its provider takes. It was not sent."
+        "Send a shorter text, or by an account whose provider takes it."
+        "Vonage takes 1,000 characters";
+    "token" "No token for the provider could be signed"
+        "The account's private key signs no token, so the provider was not called."
+        "Set the private key of the account anew; `hatch accounts list` shows which account it is."
+        "no token could be signed";
     "connect" "The provider could not be reached"
         "No connection to the provider was made, so the message was surely not sent."
         "Nothing, if it passes: hatch tries again. Else look at the network between hatch and the provider."

@@ -254,3 +254,6 @@ pub(crate) fn together(
     }
     outcomes
 }
+
+#[cfg(test)]
+mod tests;
