@@ -36,7 +36,8 @@ const READS_MAX: usize = 16;
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     /// The moment that the answer is to be of, as an RFC 3339 time such as `2026-01-31T12:00:00Z` or a log position; now,
-    /// if none. Accounts and routes of the installation's files have no history: they count as they are now.
+    /// if none. Accounts and routes of the installation's files, and pools, have no history here: they count as they are
+    /// now.
     at: Option<String>,
 }
 
