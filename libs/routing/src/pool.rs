@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hatch_domain::Channel;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, SenderKind};
 use hatch_domain::ids::TenantId;
 pub use hatch_domain::pool::{PoolName, PoolSender, PoolTerms};
 
@@ -104,8 +104,8 @@ pub enum SenderHealth {
 pub struct Chosen<'a> {
     /// The sender.
     pub address: &'a Address,
-    /// Why, in a few words: `sticky`, `only_one`, `country`, `area`, `weight` or `least_used`, behind what became of the
-    /// sender of before, where it is not that one any more.
+    /// Why, in a few words: `sticky`, `only_one`, `country`, `kind`, `area`, `weight` or `least_used`, behind what became of
+    /// the sender of before, where it is not that one any more.
     pub reason: String,
 }
 
@@ -120,9 +120,9 @@ struct Candidate<'a> {
 ///
 /// The one of before (`sticky`) goes on, unless it has left the pool or is down: who writes with somebody knows one number.
 /// Else it is one that is up, and has something left to send, where there is such a one; of these one of the recipient's
-/// country; of these, in North America, one of the recipient's area; and of these the one that has sent the least (`usage`)
-/// by its weight. `seed` decides where that is alike. Where all are down, they are taken as if none was: the message waits.
-/// None where the message may go from no sender of the pool.
+/// country, or else of a kind that may be known there; of these, in North America, one of the recipient's area; and of these
+/// the one that has sent the least (`usage`) by its weight. `seed` decides where that is alike. Where all are down, they are
+/// taken as if none was: the message waits. None where the message may go from no sender of the pool.
 #[must_use]
 pub fn choose_sender<'a>(
     pool: &'a Pool,
@@ -188,6 +188,8 @@ fn narrowed<'a>(
     let mut why = "only_one";
     if keep(&mut left, |one| one.sender.address.is_of_country_of(to)) {
         why = "country";
+    } else if keep(&mut left, |one| is_known_there(one.sender, to)) {
+        why = "kind";
     }
     // A short code or a name may stand for an area, but not for one of another country.
     let area = to.area_code();
@@ -204,6 +206,17 @@ fn narrowed<'a>(
         by_share(one, other).then_with(|| score(seed, one.0).cmp(&score(seed, other.0)))
     })?;
     Some((least.sender, why))
+}
+
+/// Whether a sender may be known where the recipient is, of whose country it is no number. Nobody knows of which country a
+/// short code is, unless it stands for an area; and no carrier of North America takes a name.
+fn is_known_there(sender: &PoolSender, to: &Address) -> bool {
+    let is_to_north_america = to.area_code().is_some();
+    match SenderKind::of(&sender.address) {
+        Some(SenderKind::ShortCode) => is_to_north_america && sender.area().is_some(),
+        Some(SenderKind::Alphanumeric) => !is_to_north_america,
+        Some(SenderKind::Number | SenderKind::Service) | None => true,
+    }
 }
 
 /// Which of two would have the lesser share of its weight with one more message.

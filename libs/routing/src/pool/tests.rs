@@ -98,6 +98,24 @@ fn the_country_comes_before_the_area_and_both_before_the_weight() {
 }
 
 #[test]
+fn who_is_of_another_country_is_written_to_from_a_kind_that_may_be_known_there() {
+    for (senders, to, chosen, why) in [
+        (vec!["73822", NEW_YORK], LONDON, NEW_YORK, "kind"),
+        (vec!["My Shop", LONDON], NEW_YORK, LONDON, "kind"),
+        (vec!["My Shop", "73822"], LONDON, "My Shop", "kind"),
+        (vec!["73822"], LONDON, "73822", "only_one"),
+    ] {
+        let pool = pool(&senders);
+        assert_eq!(choose(&pool, to, None), expected(chosen, why), "{senders:?}");
+    }
+    let mut of_area = pool(&["73822", LONDON]);
+    of_area.terms.senders[0].area = Some("212".to_owned());
+    assert_eq!(choose(&of_area, NEW_YORK, None), expected("73822", "area"));
+    let (from, why) = choose(&pool(&["My Shop", "73822"]), NEW_YORK, None);
+    assert_eq!(why, "least_used", "neither is better: {from}");
+}
+
+#[test]
 fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
     let pool = pool(&[NEW_YORK, LONDON]);
     let to = "+12125550000";
