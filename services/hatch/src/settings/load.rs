@@ -11,6 +11,7 @@ use figment::providers::{Format, Serialized, Toml};
 use hatch_process::Servers;
 use serde_json::json;
 
+use super::sections::OfUp;
 use super::{DEVELOPMENT, Settings, data_dir, environment, refusal, sections};
 use crate::commands::running;
 
@@ -82,7 +83,9 @@ impl Settings {
     pub fn load_up() -> anyhow::Result<Self> {
         let simulator = format!("http://{}", Self::default().simulator_listen);
         let set = set(file()?.as_deref(), std::env::vars())?;
-        let settings = Self::from(development(&simulator, &set), &set)?;
+        // Before its first start, the simulator has yet to make the files of some accounts.
+        let all = sections::of_up(&simulator, &folder(&set));
+        let settings = Self::from(development_with(&all, &set), &set)?;
         Ok(Self { simulator_url: Some(simulator), ..settings })
     }
 
@@ -172,8 +175,18 @@ fn folder(set: &Figment) -> PathBuf {
 
 /// The defaults of `up`, and its accounts at `simulator`, by what is `set`.
 fn development(simulator: &str, set: &Figment) -> Figment {
+    development_with(&accounts_of_up(simulator, set), set)
+}
+
+/// The accounts of an `up` that runs.
+fn accounts_of_up(simulator: &str, set: &Figment) -> Vec<OfUp> {
+    let all = sections::of_up(simulator, &folder(set)).into_iter();
+    all.filter(OfUp::has_its_files).collect()
+}
+
+fn development_with(accounts: &[OfUp], set: &Figment) -> Figment {
     let defaults = Figment::from(Serialized::defaults(defaults_of_up()));
-    defaults.merge(sections::defaults_of_up(simulator, &folder(set), set))
+    defaults.merge(sections::defaults_of_up(accounts, set))
 }
 
 /// The defaults of a process beside an `up` that runs.
@@ -184,7 +197,7 @@ fn beside(servers: &Servers, set: &Figment) -> Figment {
             defaults.as_object_mut().expect("an object").remove(own);
         }
         let defaults = Figment::from(Serialized::defaults(defaults));
-        defaults.merge(sections::defaults_of_up(simulator, &folder(set), set))
+        defaults.merge(sections::defaults_of_up(&accounts_of_up(simulator, set), set))
     });
     figment.merge(Serialized::default("public_url", &servers.url))
 }
@@ -226,6 +239,11 @@ fn check_port(key: &str, address: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    /// The defaults of an `up` that has not started yet.
+    fn of_first_start(set: &Figment) -> Figment {
+        development_with(&sections::of_up("http://127.0.0.1:8089", &folder(set)), set)
+    }
 
     pub(in crate::settings) fn load(
         toml: &str,
@@ -269,7 +287,7 @@ pub(super) mod tests {
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
         let set = set(Some(&file), variables.into_iter()).expect("valid");
-        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
+        let settings = Settings::from(of_first_start(&set), &set);
         let settings = settings.expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
@@ -293,7 +311,7 @@ pub(super) mod tests {
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let set = set(None, variables.into_iter()).expect("valid");
         let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
-        for defaults in [development("http://127.0.0.1:8089", &set), beside(&servers, &set)] {
+        for defaults in [of_first_start(&set), beside(&servers, &set)] {
             let settings = Settings::from(defaults, &set).expect("valid");
             let of = |name: &str, key: &str| settings.accounts[name].of_provider[key].clone();
             assert_eq!(of("twilio-main", "http_timeout_ms"), 3_000);
@@ -312,7 +330,7 @@ pub(super) mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml).expect("written");
         let set = set(Some(&file), std::iter::empty()).expect("valid");
-        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
+        let settings = Settings::from(of_first_start(&set), &set);
         let settings = settings.expect("valid");
         let sendgrid = &settings.accounts["sendgrid"].of_provider;
         assert_eq!(
@@ -331,7 +349,7 @@ pub(super) mod tests {
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let set = set(None, variables.into_iter()).expect("valid");
-        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
+        let settings = Settings::from(of_first_start(&set), &set);
         let settings = settings.expect("valid");
         let of = |name: &str| &settings.accounts[name];
         assert!(!of("twilio").is_section && of("sendgrid").is_section);
@@ -345,7 +363,7 @@ pub(super) mod tests {
         let open = ("HATCH_GENERIC__OPEN".to_owned(), "true".to_owned());
         let load = |variables: Vec<_>| {
             let set = set(None, variables.into_iter()).expect("valid");
-            Settings::from(development("http://127.0.0.1:8089", &set), &set).expect("valid")
+            Settings::from(of_first_start(&set), &set).expect("valid")
         };
         let generic = |settings: Settings| settings.generic.expect("set").open;
         assert!(generic(load(vec![])));
@@ -359,7 +377,7 @@ pub(super) mod tests {
         use crate::settings::Authentication;
 
         let set = set(None, std::iter::empty()).expect("valid");
-        let up = development("http://127.0.0.1:8089", &set);
+        let up = of_first_start(&set);
         let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
         for (defaults, expected) in [
             (Figment::new(), Authentication::Required),

@@ -62,17 +62,26 @@ pub(super) fn of_up(simulator: &str, folder: &Path) -> Vec<OfUp> {
     all
 }
 
+impl OfUp {
+    /// Whether the files are there that its keys name. The simulator makes them when it starts for the first time.
+    pub(super) fn has_its_files(&self) -> bool {
+        let keys = self.set.as_object().into_iter().flatten();
+        let mut files = keys.filter(|(key, _)| key.ends_with(FILE));
+        files.all(|(_, path)| path.as_str().is_some_and(|path| Path::new(path).exists()))
+    }
+}
+
 fn waits(provider: &dyn Provider) -> impl Iterator<Item = (&'static str, u64)> {
     let known = &provider.schema()["properties"];
     WAITS_MS.into_iter().filter(move |(key, _)| known.get(*key).is_some())
 }
 
-/// The accounts of `up` that `set` does not set anew, and for those that it sets the waits of `up`.
-pub(super) fn defaults_of_up(simulator: &str, folder: &Path, set: &Figment) -> Figment {
+/// The accounts among `all` of `up` that `set` does not set anew, and for those that it sets the waits of `up`.
+pub(super) fn defaults_of_up(all: &[OfUp], set: &Figment) -> Figment {
     let names = names(set);
     let mut defaults = Figment::new();
     // Who sets an account of that name has it in the place of the one of `up`.
-    for account in of_up(simulator, folder).iter().filter(|one| !names.contains(&one.name)) {
+    for account in all.iter().filter(|one| !names.contains(&one.name)) {
         defaults = defaults.merge(Serialized::default(&account.section(), &account.set));
     }
     for name in names {
@@ -83,7 +92,7 @@ pub(super) fn defaults_of_up(simulator: &str, folder: &Path, set: &Figment) -> F
             defaults = defaults.merge(Serialized::default(&key, ms));
         }
     }
-    if let Some(routes) = routes_of_up(simulator, folder, set) {
+    if let Some(routes) = routes_of_up(all, set) {
         defaults = defaults.merge(Serialized::default("routes", routes));
     }
     defaults
@@ -97,8 +106,7 @@ fn names(set: &Figment) -> Vec<AccountName> {
 
 /// The routes of `up`: each channel goes by the first account that carries it, and the others are its backups. None where
 /// somebody has accounts of his own, or routes.
-fn routes_of_up(simulator: &str, folder: &Path, set: &Figment) -> Option<Json> {
-    let all = of_up(simulator, folder);
+fn routes_of_up(all: &[OfUp], set: &Figment) -> Option<Json> {
     let is_of_up = |name: &AccountName| all.iter().any(|one| one.name == *name);
     let is_known = environment::schema()["properties"].get("routes").is_some();
     if !is_known || set.contains("routes") || !names(set).iter().all(is_of_up) {
