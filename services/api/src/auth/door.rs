@@ -249,9 +249,9 @@ impl Door {
 
     /// Whether a route of the tenant other than `id` is called `name`. One of the last half second is not known yet.
     pub(crate) fn has_route_called(&self, tenant: TenantId, name: &str, id: RouteId) -> bool {
-        self.directory.routes().iter().any(|entry| {
-            let called = entry.route.as_ref().and_then(|route| route.name());
-            entry.tenant_id == tenant && entry.id != id && called == Some(name)
+        self.directory.routes_ever(tenant).iter().any(|(entry, _)| {
+            let route = entry.route.as_ref().filter(|route| route.is_there());
+            entry.id != id && route.and_then(|route| route.name()) == Some(name)
         })
     }
 
