@@ -439,7 +439,11 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     // Tests know one account of a provider, and say themselves by which others something goes.
     settings.accounts.retain(|name, _| ["twilio", "sendgrid"].contains(&name.as_str()));
     settings.routes.clear();
-    set_of(&mut settings, "sendgrid", "event_public_keys", json!([keys().public_pem]));
+    // No `up` has made keys here: the account is as the one of `up`.
+    let sendgrid = json!({"api_key": "dev-sendgrid-api-key", "base_url": simulator,
+        "event_public_keys": [keys().public_pem], "http_timeout_ms": 3_000, "connect_timeout_ms": 1_000});
+    let sendgrid = serde_json::from_value(sendgrid).expect("an account");
+    settings.accounts.insert("sendgrid".to_owned(), sendgrid);
     settings.database_url = Some(database.url());
     settings.master_key = Some(Secret::new(MASTER_KEY));
     settings.nats_url = Some(url);

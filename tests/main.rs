@@ -108,6 +108,7 @@ mod shortage;
 mod shutdown;
 mod signed_once;
 mod silence;
+mod single_use;
 mod stack;
 mod stops;
 mod storm;

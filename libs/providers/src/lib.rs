@@ -47,8 +47,8 @@ pub use mail::class_of_status;
 pub use pools::Pools;
 pub use posted::Posted;
 pub use registry::{
-    PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
-    setting_schema,
+    PROVIDERS, Provider, carriers_of, commands_a_provider, default_subject, faults, provider,
+    provider_names, setting_schema,
 };
 pub use routes::{AccountHealth, RouteQuestion, Routes, route, route_among};
 pub use secret::Secret;

@@ -71,6 +71,12 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// How the names of headers begin by which a mail would tell the provider what to do, such as what to put into its
+    /// receipts; in lower case. No client may set one.
+    fn commanding_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The accounts of `up`, which are at `simulator`: by name, with what is set of each. `files` is the folder of the
     /// simulator's files; a key `..._file` names one that holds the value, and is read when the account is made.
     fn development(&self, _simulator: &Url, _files: &Path) -> Vec<(AccountName, Value)> {
@@ -94,6 +100,13 @@ pub(crate) fn of_development<const N: usize>(
 #[must_use]
 pub fn default_subject() -> &'static str {
     PROVIDERS.iter().find_map(|provider| provider.default_subject()).unwrap_or(DEFAULT_SUBJECT)
+}
+
+/// Whether a header of that name, in lower case, tells some provider what to do with the mail.
+#[must_use]
+pub fn commands_a_provider(header: &str) -> bool {
+    let mut beginnings = PROVIDERS.iter().flat_map(|provider| provider.commanding_headers());
+    beginnings.any(|beginning| header.starts_with(beginning))
 }
 
 /// The provider of that name.

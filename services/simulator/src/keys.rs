@@ -54,14 +54,20 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Writes a new private key to where there is none, for its owner's eyes only, and returns what is
-/// there then. It gets its name when it is whole, so that nobody reads half of one.
+/// Writes a new private key to where there is none, and returns what is there then.
 fn create(path: &Path) -> io::Result<String> {
+    let pem =
+        clock::new_key().to_pkcs8_pem(LineEnding::LF).expect("every private key has a PEM form");
+    place(path, &pem)?;
+    std::fs::read_to_string(path)
+}
+
+/// Writes a private key to where there is none, for its owner's eyes only. It gets its name when it is whole, so that
+/// nobody reads half of one.
+pub(crate) fn place(path: &Path, pem: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let pem =
-        clock::new_key().to_pkcs8_pem(LineEnding::LF).expect("every private key has a PEM form");
     let draft = path.with_extension(format!("{}.draft", clock::new_id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(pem.as_bytes())?;
@@ -69,6 +75,6 @@ fn create(path: &Path) -> io::Result<String> {
     std::fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => std::fs::read_to_string(path),
+        _ => Ok(()),
     }
 }

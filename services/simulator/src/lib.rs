@@ -110,7 +110,7 @@ pub enum Error {
     #[error("read a P-256 private key in PKCS #8 PEM")]
     Key(#[source] p256::pkcs8::Error),
     /// What should be a private RSA key is none.
-    #[error("read an RSA private key in PKCS #8 PEM")]
+    #[error("read an RSA private key in PEM")]
     RsaKey,
     /// There are accounts at a provider that the simulator does not know.
     #[error("find the provider {0}")]

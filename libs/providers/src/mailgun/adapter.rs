@@ -18,7 +18,7 @@ use url::Url;
 
 use super::look_up;
 use super::wire::{self, DomainBody, File, Form};
-use super::{Settings, codes};
+use super::{COMMANDING_HEADERS, Settings, codes};
 use crate::adapter::{Adapter, BoxFuture, Checked, LookUp, LookedUp, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
 use crate::mail::outgoing::{FILENAME, MESSAGE_ID, Names, Texts, headers, once, subject};
@@ -242,7 +242,9 @@ fn parameters<'a>(form: &mut Form<'a>, message: &'a Outbound, email: &'a Email, 
     if let Some(reply_to) = &email.reply_to {
         form.text("h:Reply-To", mailbox(names, PersonRole::ReplyTo, reply_to));
     }
-    for (name, value) in headers(email) {
+    // A client's header must not say by what we know the events.
+    let is_told = |name: &str| !name.to_ascii_lowercase().starts_with(COMMANDING_HEADERS);
+    for (name, value) in headers(email).into_iter().filter(|(name, _)| is_told(name)) {
         // As Mailgun writes it.
         let name = if name == MESSAGE_ID { "Message-Id" } else { name };
         form.text(format!("h:{name}"), value);

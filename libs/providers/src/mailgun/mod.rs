@@ -24,5 +24,9 @@ pub use webhook::{MailgunEvents, MailgunRoutes};
 /// The provider's name in the log, the API and the webhook paths.
 pub const PROVIDER: &str = "mailgun";
 
+/// How the names of headers begin that tell Mailgun what to do: one of them sets variables, which are ours, as others are
+/// believed to be.
+const COMMANDING_HEADERS: &str = "x-mailgun-";
+
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,9 @@ use hatch_domain::account_name::AccountName;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{MailgunAdapter, MailgunEvents, MailgunRoutes, PROVIDER, Settings, posted};
+use super::{
+    COMMANDING_HEADERS, MailgunAdapter, MailgunEvents, MailgunRoutes, PROVIDER, Settings, posted,
+};
 use crate::account::{Account, Common, Context, Hook};
 use crate::mail::DEFAULT_SUBJECT;
 use crate::registry::{self, Provider, of_development, schema_of};
@@ -89,6 +91,10 @@ impl Provider for Mailgun {
 
     fn default_subject(&self) -> Option<&'static str> {
         Some(DEFAULT_SUBJECT)
+    }
+
+    fn commanding_headers(&self) -> &'static [&'static str] {
+        &[COMMANDING_HEADERS]
     }
 
     fn development(&self, simulator: &Url, _files: &Path) -> Vec<(AccountName, Value)> {

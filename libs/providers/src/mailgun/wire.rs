@@ -48,25 +48,27 @@ impl<'a> Form<'a> {
     }
 
     /// Its media type and its body. `boundary` is a text that no part holds.
-    pub(super) fn encoded(&self, boundary: &str) -> (String, Vec<u8>) {
+    pub(super) fn encoded(self, boundary: &str) -> (String, Vec<u8>) {
         if self.files.is_empty() {
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.extend_pairs(&self.texts);
             return (URLENCODED.to_owned(), form.finish().into_bytes());
         }
-        let mut body = Vec::new();
+        let contents = self.files.iter().map(|file| file.content.len());
+        let mut body = Vec::with_capacity(contents.sum());
         for (name, value) in &self.texts {
             part(&mut body, boundary, &format!("name=\"{}\"", quoted(name)));
             body.extend_from_slice(b"\r\n\r\n");
             body.extend_from_slice(value.as_bytes());
             body.extend_from_slice(b"\r\n");
         }
-        for File { field, filename, media_type, content } in &self.files {
+        // Each goes as soon as it is written: a mail may have 25 MB of them.
+        for File { field, filename, media_type, content } in self.files {
             let named = format!("name=\"{field}\"; filename=\"{}\"", quoted(filename));
             part(&mut body, boundary, &named);
             let media_type = media_type.filter(|text| is_of_header(text)).unwrap_or(OCTETS);
             body.extend_from_slice(format!("\r\nContent-Type: {media_type}\r\n\r\n").as_bytes());
-            body.extend_from_slice(content);
+            body.extend_from_slice(&content);
             body.extend_from_slice(b"\r\n");
         }
         body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());

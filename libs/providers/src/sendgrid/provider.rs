@@ -67,6 +67,10 @@ impl Provider for SendGrid {
         Some(DEFAULT_SUBJECT)
     }
 
+    fn commanding_headers(&self) -> &'static [&'static str] {
+        &["x-smtpapi", "x-sg-"]
+    }
+
     fn development(&self, simulator: &Url, files: &Path) -> Vec<(AccountName, Value)> {
         let set = |api_key: &str| {
             json!({

@@ -7,7 +7,7 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::codes::{DUPLICATE, meaning_of, trouble};
+use super::codes::{DUPLICATE, is_known, meaning_of, trouble};
 use super::settings::Credentials;
 use super::wire::{Content, Created, File, MessageBody, Problem, to_vonage};
 use super::{Settings, WEBHOOK_PATH};
@@ -245,7 +245,9 @@ fn refused(status: StatusCode, problem: &Problem) -> Outcome {
             detail: "Vonage says that the message was sent already".to_owned(),
         };
     }
+    // A code that is known says more than the status: one of the message is no word on the account.
     let of_status = match status {
+        _ if is_known(&code) => None,
         StatusCode::UNAUTHORIZED => Some(Trouble::Credentials),
         StatusCode::PAYMENT_REQUIRED => Some(Trouble::Credit),
         StatusCode::FORBIDDEN => Some(Trouble::Permission),

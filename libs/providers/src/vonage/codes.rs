@@ -74,6 +74,11 @@ pub(super) fn meaning_of(code: &str) -> (ErrorClass, bool) {
     code.parse().map_or((Other, true), meaning)
 }
 
+/// Whether the table has the code.
+pub(super) fn is_known(code: &str) -> bool {
+    code.parse().is_ok_and(|code| find(code).is_some())
+}
+
 /// What is wrong with the account, where that is what a code of a refused request says.
 pub(super) fn trouble(code: &str) -> Option<Trouble> {
     match find(code.parse().ok()?) {

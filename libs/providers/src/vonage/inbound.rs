@@ -24,7 +24,9 @@ pub(super) fn inbound(
     body: &[u8],
 ) -> Result<Inbound, NotUnderstood> {
     let named = files(fields);
-    let channel = match fields.text("channel") {
+    // Older webhooks say within whom they are from how it came.
+    let of_sender = || fields.part("from", "type").and_then(Value::as_str);
+    let channel = match fields.text("channel").or_else(of_sender) {
         Some("sms") => Channel::Sms,
         Some("mms") => Channel::Mms,
         Some(_) => {
@@ -37,7 +39,8 @@ pub(super) fn inbound(
     let caption = || named.iter().find_map(|file| text_of(file, "caption"));
     // The first word in capitals: all that is left of a text that is not told.
     let keyword = || fields.part("sms", "keyword").and_then(Value::as_str);
-    let text = fields.text("text").or_else(caption).or_else(keyword);
+    let older = || text_of(fields.older_content()?, "text");
+    let text = fields.text("text").or_else(older).or_else(caption).or_else(keyword);
     Ok(Inbound {
         account: account.to_owned(),
         provider_message_id: name(fields, body),
@@ -61,7 +64,9 @@ fn name(fields: &Fields, body: &[u8]) -> String {
 
 /// The files that came with it, by whatever kind: one or several of each.
 fn files(fields: &Fields) -> Vec<&Value> {
-    let each = KINDS.iter().filter_map(|kind| fields.get(kind));
+    let older = fields.older_content();
+    let of_kind = |kind: &&str| fields.get(kind).or_else(|| older?.get(*kind));
+    let each = KINDS.iter().filter_map(of_kind);
     let each = each.flat_map(|value| match value {
         Value::Array(several) => several.as_slice(),
         one => std::slice::from_ref(one),

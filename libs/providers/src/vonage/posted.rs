@@ -9,6 +9,8 @@ pub(super) fn posted() -> Vec<Posted> {
     let schema = json!({
         "type": "object",
         "description": "A message that came in, or the status of one that was sent, as Vonage posts it.",
+        // What tells it from the other bodies of a path that every provider has.
+        "required": ["message_uuid"],
         "properties": {
             "message_uuid": text("What Vonage calls the message."),
             "channel": text("How it travels: `sms` or `mms`."),

@@ -72,7 +72,7 @@ impl Provider for Vonage {
         let set = json!({
             "api_key": "dev-vonage",
             "application_id": "00000000-0000-4000-8000-000000000001",
-            "private_key_file": files.join("vonage.private.pem"),
+            "private_key_file": files.join("vonage.private.pem").display().to_string(),
             "signature_secret": "dev-vonage-signature-secret",
             "base_url": simulator.as_str().trim_end_matches('/'),
         });

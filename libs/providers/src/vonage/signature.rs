@@ -80,7 +80,7 @@ fn claims(
         .and_then(|claims| serde_json::from_slice(&claims).ok())
         .ok_or(WebhookRefusal::WrongSignature)?;
     let is_foreign = |named: &Option<String>, own: Option<&str>| {
-        own.zip(named.as_deref()).is_some_and(|(own, named)| own != named)
+        own.zip(named.as_deref()).is_some_and(|(own, named)| !own.eq_ignore_ascii_case(named))
     };
     if claims.iss != ISSUER
         || is_foreign(&claims.api_key, Some(signer.api_key))

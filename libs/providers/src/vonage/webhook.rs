@@ -54,10 +54,14 @@ impl Webhook for VonageWebhook {
         let body = &request.request().body;
         let fields = Fields::read(body)?;
         let account = &self.settings.api_key;
-        // Nobody's message has a status.
-        let observation = match fields.text("status") {
-            Some(status) => Observation::Receipt(status::receipt(&fields, account, status)?),
-            None => Observation::Inbound(inbound::inbound(&fields, account, body)?),
+        // Nobody's message has a status, of whatever form.
+        let observation = match (fields.get("status"), fields.text("status")) {
+            (None, _) => Observation::Inbound(inbound::inbound(&fields, account, body)?),
+            (_, Some(status)) => Observation::Receipt(status::receipt(&fields, account, status)?),
+            (Some(_), None) => {
+                let (field, expected) = ("status".to_owned(), "a text that is not empty");
+                return Err(NotUnderstood::Field { field, expected });
+            }
         };
         Ok(vec![observation])
     }
@@ -92,6 +96,11 @@ impl Fields {
     /// A part of a field that is an object.
     pub(super) fn part(&self, field: &str, part: &str) -> Option<&Value> {
         self.get(field)?.get(part).filter(|value| !value.is_null())
+    }
+
+    /// The content of a message as older webhooks have it, which is not among the fields.
+    pub(super) fn older_content(&self) -> Option<&Value> {
+        self.part("message", "content")
     }
 
     /// Whom the field names, whatever it says: Vonage signed it. Older webhooks name a number within an object.

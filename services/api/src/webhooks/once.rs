@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_providers::{Once, WebhookRefusal};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{WebhookAccount, Webhooks};
@@ -34,9 +35,16 @@ impl Webhooks {
             return Ok(Some(WebhookRefusal::Stale));
         }
         let token = Uuid::new_v5(&NAMESPACE, [account.provider, &token].join("\n").as_bytes());
+        let said = said_to(&account.name, &said);
         let is_good = self.read_model.use_webhook_token(token, &said).await?;
         Ok((!is_good).then_some(WebhookRefusal::Used))
     }
+}
+
+/// What is said, and to which account: several accounts may have one key, and be of several tenants. Whoever reads the
+/// webhooks of one could else have another believe them.
+fn said_to(account: &str, said: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(said).chain_update(account).finalize().into()
 }
 
 fn is_of_now(signed_at: i64, now: DateTime<Utc>) -> bool {

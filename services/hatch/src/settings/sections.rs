@@ -21,6 +21,12 @@ const SIMULATOR_FILES: &str = "simulator";
 /// How long the accounts of `up` wait for their providers: its leases leave no room for the usual.
 const WAITS_MS: [(&str, u64); 2] = [("http_timeout_ms", 3_000), ("connect_timeout_ms", 1_000)];
 
+/// Of a lease that somebody has set shorter than `up` has it, a call takes half at most, less what its outcome needs.
+const OUTCOME_MS: u64 = 1_000;
+
+/// The shortest wait that is made of that.
+const WAIT_MIN_MS: u64 = 100;
+
 /// An account that `up` has.
 pub(super) struct OfUp {
     /// hatch's own name of it.
@@ -76,13 +82,26 @@ fn waits(provider: &dyn Provider) -> impl Iterator<Item = (&'static str, u64)> {
     WAITS_MS.into_iter().filter(move |(key, _)| known.get(*key).is_some())
 }
 
+/// How long a call may take at most within the lease that is `set`; none where none is.
+fn longest_wait_ms(set: &Figment) -> Option<u64> {
+    let lease_ms: u64 = set.extract_inner("dispatcher.lease_ms").ok()?;
+    Some((lease_ms.saturating_sub(OUTCOME_MS) / 2).max(WAIT_MIN_MS))
+}
+
 /// The accounts among `all` of `up` that `set` does not set anew, and for those that it sets the waits of `up`.
 pub(super) fn defaults_of_up(all: &[OfUp], set: &Figment) -> Figment {
     let names = names(set);
     let mut defaults = Figment::new();
     // Who sets an account of that name has it in the place of the one of `up`.
+    let longest_ms = longest_wait_ms(set);
     for account in all.iter().filter(|one| !names.contains(&one.name)) {
-        defaults = defaults.merge(Serialized::default(&account.section(), &account.set));
+        let (section, mut of_up) = (account.section(), account.set.clone());
+        for (key, ms) in WAITS_MS {
+            if let Some(longest_ms) = longest_ms.filter(|_| of_up.get(key).is_some()) {
+                of_up[key] = ms.min(longest_ms).into();
+            }
+        }
+        defaults = defaults.merge(Serialized::default(&section, &of_up));
     }
     for name in names {
         let set: Option<String> = set.extract_inner(&format!("accounts.{name}.provider")).ok();

@@ -56,7 +56,10 @@ pub(super) fn event(message: &Message, recipient: &str, receipt: Receipt, delay_
     let More { to, from, subject, tags, is_test } =
         serde_json::from_value(more).unwrap_or_default();
     let (id, name) = (&message.provider_message_id, name(receipt));
-    let event_id = Uuid::new_v5(&EVENTS, [id, recipient, name].join("\n").as_bytes());
+    // A mail that is sent again has its Message-ID again, and events of its own.
+    let accepted = message.accepted_at.timestamp_micros().to_string();
+    let said = [id, recipient, name, &accepted].join("\n");
+    let event_id = Uuid::new_v5(&EVENTS, said.as_bytes());
     let at = time(message, receipt, delay_ms).timestamp_micros();
     let variables = message.mail.as_ref().map(|mail| &mail.custom_args);
     let mut event = json!({

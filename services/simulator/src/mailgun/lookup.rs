@@ -219,8 +219,12 @@ impl Asked {
         let is_ours = |message: &Message| message.account == account.domain;
         match self.filters.get("message-id").filter(|id| !id.is_empty()) {
             Some(id) => {
-                let found = simulator.record.find(id.trim().trim_matches(['<', '>']));
-                found.into_iter().filter(|message| is_ours(message)).collect()
+                // A mail that was sent again has its id again, and its recipients.
+                let id = id.trim().trim_matches(['<', '>']);
+                let Some(last) = simulator.record.find(id) else { return Vec::new() };
+                let is_it =
+                    |message: &Message| is_ours(message) && message.provider_message_id == id;
+                simulator.record.page(Some(&last.to), is_it, 0, MAILS_MAX)
             }
             None => {
                 let to = recipient.map(String::as_str);

@@ -192,6 +192,7 @@ async fn an_account_is_disturbed_by_hatchs_name_or_its_providers_and_alone() {
         "sendgrid-2",
         "vonage",
         "vonage-2",
+        "vonage-3",
         "mailgun",
         "mailgun-2",
     ];

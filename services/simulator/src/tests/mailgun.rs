@@ -252,6 +252,27 @@ async fn what_was_never_answered_is_found_by_a_look_up() {
 }
 
 #[tokio::test]
+async fn a_mail_that_is_sent_again_has_events_of_its_own() {
+    let provider = Provider::start().await;
+    for attempt in ["1", "2"] {
+        let mut fields = mail(id(1), CUSTOMER);
+        fields.retain(|(name, _)| name != "v:attempt");
+        let more = [("v:attempt", attempt), ("h:Message-Id", "<1@hatch>")];
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(answer(provider.to_mailgun().form(&fields)).await.0, 200);
+    }
+    until(|| provider.hatch.events_about("1@hatch").len() == 4).await;
+    let found = provider.looked_up(&[("message-id", "1@hatch")]).await;
+    let items = found["items"].as_array().expect("a list");
+    let of = |attempt: &str| {
+        items.iter().filter(|item| item["user-variables"]["attempt"] == attempt).count()
+    };
+    assert_eq!((of("1"), of("2")), (2, 2));
+    let ids: std::collections::HashSet<_> = items.iter().map(|e| e["id"].to_string()).collect();
+    assert_eq!(ids.len(), 4, "each event has an id of its own");
+}
+
+#[tokio::test]
 async fn events_are_looked_up_by_what_they_are_about_and_in_pages() {
     let provider = Provider::start().await;
     let mails = [

@@ -228,7 +228,12 @@ fn accounts() -> Vec<Account> {
     mailgun.name = "mailgun-2".to_owned();
     mailgun.settings.insert("domain".to_owned(), "second.example".into());
     mailgun.settings.insert("api_key".to_owned(), "second-key".into());
-    accounts.extend([vonage, mailgun]);
+    // One without an application, which sends by its secret.
+    let by_secret = serde_json::json!({
+        "api_key": "third-key", "api_secret": "third-secret", "signature_secret": "a-secret",
+    });
+    let by_secret = Account::new("vonage", "vonage-3", by_secret);
+    accounts.extend([vonage, by_secret, mailgun]);
     accounts
 }
 

@@ -187,6 +187,8 @@ async fn only_an_application_or_its_account_may_send() {
     // An account by its secret is no application, so that nobody is told of its message.
     let (status, body) = answer(request().basic_auth("second-key", Some("second-secret"))).await;
     assert_eq!(status, 202, "{body}");
+    let (status, body) = answer(request().basic_auth("third-key", Some("third-secret"))).await;
+    assert_eq!(status, 202, "an account that has none: {body}");
     let told = provider.taken(id(2), TO).await;
     provider.hatch.has_statuses(&told, &["submitted", "delivered"]).await;
     assert_eq!(provider.hatch.posted().len(), 2);

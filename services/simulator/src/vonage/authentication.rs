@@ -62,11 +62,12 @@ impl Vonage {
         let part = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let header: Header = serde_json::from_slice(&part(header)?).ok()?;
         let claims: Claims = serde_json::from_slice(&part(claims)?).ok()?;
-        let account =
-            self.accounts.iter().find(|one| one.application_id == claims.application_id)?;
-        let credential = of.credential(&account.key_name, &account.private_key)?;
-        let key = match credential == account.private_key {
-            true => account.public_key.clone(),
+        let is_it = |one: &&Account| one.application_id.as_ref() == Some(&claims.application_id);
+        let account = self.accounts.iter().find(is_it)?;
+        let configured = account.private_key.as_deref()?;
+        let credential = of.credential(&account.key_name, configured)?;
+        let key = match credential == configured {
+            true => account.public_key.clone()?,
             false => public_key(&credential).ok()?,
         };
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key);

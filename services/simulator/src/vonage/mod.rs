@@ -9,9 +9,6 @@ mod send;
 mod signature;
 mod status;
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,7 +27,7 @@ use crate::receipts::{self, Told};
 use crate::record::Message;
 use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
-use crate::{Clock, Config, Error, KnownSetting};
+use crate::{Clock, Config, Error, KnownSetting, keys};
 
 /// The provider's name in the record.
 const PROVIDER: &str = "vonage";
@@ -41,15 +38,15 @@ const WEBHOOK_PATH: &str = "/api/v1/webhooks/vonage";
 /// The file of the key that the accounts of `hatch up` sign their requests with.
 const PRIVATE_KEY: &str = "vonage.private.pem";
 
-/// What it knows of an account's settings: an account is one application of it.
+/// What it knows of an account's settings: an account has one application, or none.
 #[derive(Deserialize)]
 struct Settings {
     api_key: Option<String>,
     /// Authenticates sends without an application.
     api_secret: Option<String>,
-    application_id: String,
-    /// The application's key, RSA as PEM in PKCS #8. Only its public half, which is all that Vonage has, is used.
-    private_key: String,
+    application_id: Option<String>,
+    /// The application's key, RSA as PEM. Only its public half, which is all that Vonage has, is used.
+    private_key: Option<String>,
     /// Signs webhooks.
     signature_secret: String,
 }
@@ -57,14 +54,14 @@ struct Settings {
 /// An account.
 struct Account {
     name: String,
-    /// What the record calls it: its API key, or else its application.
+    /// What the record calls it: its API key, or else its application, or else as hatch does.
     key_name: String,
     api_key: Option<String>,
     api_secret: Option<String>,
-    application_id: String,
-    private_key: String,
+    application_id: Option<String>,
+    private_key: Option<String>,
     /// The public half of it.
-    public_key: Vec<u8>,
+    public_key: Option<Vec<u8>>,
     signature_secret: String,
     webhook_url: String,
     clock: Clock,
@@ -74,13 +71,14 @@ impl Account {
     fn new(account: &crate::Account, config: &Config) -> Result<Self, Error> {
         let Settings { api_key, api_secret, application_id, private_key, signature_secret } =
             registry::read(account)?;
+        let key_name = api_key.clone().or_else(|| application_id.clone());
         Ok(Self {
             name: account.name.clone(),
-            key_name: api_key.clone().unwrap_or_else(|| application_id.clone()),
+            key_name: key_name.unwrap_or_else(|| account.name.clone()),
             api_key,
             api_secret,
             application_id,
-            public_key: public_key(&private_key)?,
+            public_key: private_key.as_deref().map(public_key).transpose()?,
             private_key,
             signature_secret,
             webhook_url: config.webhooks(account, WEBHOOK_PATH),
@@ -93,10 +91,14 @@ impl Account {
     }
 }
 
-/// The public half of an RSA key.
+/// The public half of an RSA key, which is in PKCS #1 or PKCS #8.
 fn public_key(private_pem: &str) -> Result<Vec<u8>, Error> {
-    let (_, key) = SecretDocument::from_pem(private_pem).map_err(|_| Error::RsaKey)?;
-    let key = RsaKeyPair::from_pkcs8(key.as_bytes()).map_err(|_| Error::RsaKey)?;
+    let (label, key) = SecretDocument::from_pem(private_pem).map_err(|_| Error::RsaKey)?;
+    let key = match label {
+        "RSA PRIVATE KEY" => RsaKeyPair::from_der(key.as_bytes()),
+        _ => RsaKeyPair::from_pkcs8(key.as_bytes()),
+    };
+    let key = key.map_err(|_| Error::RsaKey)?;
     Ok(key.public_key().as_ref().to_vec())
 }
 
@@ -121,6 +123,7 @@ impl registry::Kind for Kind {
     fn settings(&self) -> &'static [KnownSetting] {
         const SETTINGS: &[KnownSetting] = &[
             KnownSetting::plain("api_key"),
+            KnownSetting::secret("api_secret"),
             KnownSetting::plain("application_id"),
             KnownSetting {
                 key: "private_key",
@@ -134,16 +137,11 @@ impl registry::Kind for Kind {
 
     fn prepare(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(PRIVATE_KEY);
-        let mut options = OpenOptions::new();
-        let created = std::fs::create_dir_all(folder)
-            .and_then(|()| options.write(true).create_new(true).mode(0o600).open(&path))
-            .and_then(|mut file| file.write_all(DEVELOPMENT_ONLY_PRIVATE_KEY.as_bytes()));
-        match created {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Error::KeyFile { path, source: error })
-            }
-            _ => Ok(()),
+        if path.exists() {
+            return Ok(());
         }
+        let placed = keys::place(&path, DEVELOPMENT_ONLY_PRIVATE_KEY);
+        placed.map_err(|source| Error::KeyFile { path, source })
     }
 
     fn open(

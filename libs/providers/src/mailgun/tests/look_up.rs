@@ -54,7 +54,7 @@ async fn events_are_asked_for_by_our_message_id() {
     let seen = stub.seen().remove(0);
     let begin = time("2026-01-31T11:00:00Z").timestamp();
     let path = "/v3/mail.usehatchapp.com/events?message-id=1%40hatch";
-    let expected = format!("{path}&begin={begin}&ascending=yes&limit=25");
+    let expected = format!("{path}&begin={begin}&ascending=yes&limit=100");
     assert_eq!((seen.method.as_str(), seen.uri.to_string()), ("GET", expected));
     assert!(seen.headers.contains_key("authorization"));
 }
@@ -72,6 +72,21 @@ async fn an_event_of_the_mail_is_certain_whenever_it_is_found() {
             let items = [event("1@hatch", variables.clone())];
             assert_eq!(looked_up(&asked(mail(), asked_at), page(&items)).await, found);
         }
+    }
+}
+
+/// A message that is sent again has its Message-ID again.
+#[tokio::test]
+async fn events_of_another_attempt_say_nothing_of_this_one() {
+    let (soon, late) = ("2026-01-31T12:00:30Z", "2026-01-31T13:00:00Z");
+    let of = |attempt: &str| event("1@hatch", json!({"message_id": MESSAGE, "attempt": attempt}));
+    let found = looked_up(&asked(mail(), soon), page(&[of("1"), of("3")])).await;
+    assert!(matches!(found, LookedUp::Found { .. }), "{found:?}");
+    let others = [of("1"), of("2")];
+    assert_eq!(looked_up(&asked(mail(), late), page(&others)).await, LookedUp::NotFound);
+    for (asked_at, items) in [(soon, others.to_vec()), (late, vec![of("1"); 100])] {
+        let looked_up = looked_up(&asked(mail(), asked_at), page(&items)).await;
+        assert!(is_inconclusive(&looked_up), "{asked_at}: {looked_up:?}");
     }
 }
 

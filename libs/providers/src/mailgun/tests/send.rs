@@ -66,7 +66,10 @@ async fn the_request_is_exactly_mailguns() {
             person(PersonRole::To, "second@example.com", "Second, \"2\""),
             person(PersonRole::ReplyTo, "answers@usehatchapp.com", "Answers"),
         ],
-        headers: [("X-Order".to_owned(), "42".to_owned())].into(),
+        // The second one is not told: it would set the variables anew.
+        headers: [("X-Order", "42"), ("X-Mailgun-Variables", r#"{"attempt": 7}"#)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         mail_id: Some("1@hatch".into()),
         in_reply_to: Some("0@mail".into()),
         references: vec!["a@mail".into(), "0@mail".into()],

@@ -220,6 +220,38 @@ fn files_come_with_it() {
     assert_eq!((message.attachments.len(), message.channel), (10, Channel::Mms));
 }
 
+/// The form of version 0.1, for which an application may be set.
+#[test]
+fn a_message_of_an_older_webhook_comes_in_whole() {
+    let of = |number: &str| json!({"type": "sms", "number": number});
+    let older = |content: Value| {
+        inbound(&json!({
+            "message_uuid": UUID, "from": of("447700900001"), "to": of("12016661234"),
+            "message": {"content": content},
+        }))
+    };
+    let message = older(json!({"type": "text", "text": "Hi"}));
+    assert_eq!((message.channel, message.body.as_deref()), (Channel::Sms, Some("Hi")));
+    assert_eq!(message.from, phone("+447700900001"));
+    let url = "https://api.nexmo.com/v3/media/1";
+    let message = older(json!({"type": "image", "image": {"url": url, "caption": "A cat"}}));
+    assert_eq!(message.body.as_deref(), Some("A cat"));
+    assert_eq!(message.attachments[0].url.as_deref(), Some(url));
+    let whatsapp = json!({"from": {"type": "whatsapp", "number": "447700900001"}, "to": of("1")});
+    assert!(
+        matches!(read(&whatsapp.to_string()), Err(NotUnderstood::Field { field, .. }) if field == "channel")
+    );
+}
+
+#[test]
+fn a_status_of_another_form_is_nobodys_message() {
+    for strange in [json!(5), json!(""), json!({"code": 1})] {
+        let body = json!({"message_uuid": UUID, "from": "1", "to": "2", "status": strange});
+        let refused = read(&body.to_string());
+        assert!(matches!(refused, Err(NotUnderstood::Field { field, .. }) if field == "status"));
+    }
+}
+
 #[test]
 fn a_message_without_a_name_has_the_same_one_again() {
     let body = json!({"from": "18045551234", "to": "12016661234", "text": "a"});

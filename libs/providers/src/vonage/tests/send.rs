@@ -243,6 +243,16 @@ async fn what_is_wrong_with_the_account_is_no_refusal_of_the_message() {
 }
 
 #[tokio::test]
+async fn a_known_code_of_the_message_is_no_word_on_the_account_whatever_the_status() {
+    for status in [401, 402, 403, 404] {
+        match outcome(reply(status, problem("1160"))).await {
+            Outcome::Refused { error } => assert_eq!(error.class, ErrorClass::Account),
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_was_sent_already_is_in_doubt_until_its_receipt_comes() {
     assert!(is_unknown(&outcome(reply(422, problem("1320"))).await));
 }

@@ -6,6 +6,7 @@ use hatch_domain::Email;
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::message::mail_id::bare;
+use hatch_providers::commands_a_provider;
 
 use super::errors::Errors;
 use super::recipients::{Written, addresses, read, too_many};
@@ -25,7 +26,7 @@ const HEADER_NAME_CHARACTERS_MAX: usize = 76;
 const HEADERS_MAX: usize = 50;
 
 /// Headers that are made from other fields, or by the servers that carry the mail.
-const HEADERS_RESERVED: [&str; 19] = [
+const HEADERS_RESERVED: [&str; 16] = [
     "authentication-results",
     "bcc",
     "cc",
@@ -42,9 +43,6 @@ const HEADERS_RESERVED: [&str; 19] = [
     "sender",
     "subject",
     "to",
-    "x-sg-eid",
-    "x-sg-id",
-    "x-smtpapi",
 ];
 /// Beginnings of such headers' names.
 const HEADERS_RESERVED_PREFIXES: [&str; 3] = ["content-", "arc-", "resent-"];
@@ -209,7 +207,8 @@ fn headers(
             );
             errors.add(&pointer, detail);
         } else if is_reserved(&lower) {
-            let detail = "is set by hatch or by the servers that carry the mail";
+            let detail = "is set by hatch or by the servers that carry the mail, or tells a provider \
+                          what to do";
             errors.add_coded(FieldCode::NotAllowed, &pointer, detail);
         } else if !names.insert(lower) {
             let detail = "is there twice; case makes no difference";
@@ -234,4 +233,5 @@ fn is_header_name(name: &str) -> bool {
 fn is_reserved(lower: &str) -> bool {
     HEADERS_RESERVED.contains(&lower)
         || HEADERS_RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+        || commands_a_provider(lower)
 }
