@@ -8,6 +8,7 @@
 
 pub mod balance;
 mod chosen;
+mod draw;
 mod plan;
 mod pool;
 mod route;
@@ -17,7 +18,8 @@ mod tests;
 
 pub use hatch_domain::route::{Reach, Weighted};
 
-pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan, seed};
+pub use self::draw::seed;
+pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan};
 pub use self::pool::{
     Chosen, Pool, PoolName, PoolSender, PoolTable, PoolTerms, SenderHealth, choose_sender,
 };

@@ -11,9 +11,9 @@
 use chrono::{DateTime, Utc};
 use hatch_domain::AccountChoice;
 use hatch_domain::account_name::AccountName;
-use hatch_domain::ids::MessageId;
 
 use crate::chosen::{Candidate, Chosen, in_turn};
+use crate::draw::drawn;
 use crate::route::{Asked, Route, RouteName, RouteTable};
 use crate::state::{AccountState, Availability};
 
@@ -108,13 +108,6 @@ pub enum Decision {
         /// Why, for people.
         why: String,
     },
-}
-
-/// The seed of a message's round, for [`Asked::seed`](crate::Asked::seed).
-#[must_use]
-pub fn seed(message: MessageId, round: u32) -> u64 {
-    let (high, low) = message.0.as_u64_pair();
-    mixed(mixed(high ^ mixed(low)).wrapping_add(u64::from(round)))
 }
 
 /// By which account the message goes.
@@ -290,7 +283,9 @@ fn why(
         return "the request names it".to_owned();
     }
     if chosen.tried > 0 {
-        return format!("tried {} times, and none that was tried less can take it", chosen.tried);
+        let times =
+            if chosen.tried == 1 { "once".to_owned() } else { format!("{} times", chosen.tried) };
+        return format!("tried {times}, and none that was tried less can take it");
     }
     let of_tier = |tier| candidates.iter().filter(move |one| one.tier == tier && one.takes_part());
     let primaries = of_tier(Tier::Primary).count();
@@ -358,26 +353,4 @@ fn share(candidates: &[Candidate<'_>], of: &Candidate<'_>) -> Option<u8> {
     let all: u32 = candidates.iter().filter(is_sharing).map(|one| u32::from(one.weight)).sum();
     let percent = (u32::from(of.weight) * 100 + all / 2).checked_div(all)?;
     u8::try_from(percent).ok()
-}
-
-/// A number between 0 and 1, neither of them, by the message and the account.
-fn drawn(seed: u64, name: &AccountName) -> f64 {
-    /// Bits of the number: one less than `f64` has, so that a half can be added to each.
-    const BITS: u32 = 52;
-    let bits = mixed(mixed(seed) ^ hashed(name.as_str())) >> (u64::BITS - BITS);
-    (bits as f64 + 0.5) / (1_u64 << BITS) as f64
-}
-
-/// FNV-1a of 64 bits. It is never another: processes of two builds agree on every message.
-fn hashed(text: &str) -> u64 {
-    let begin = 0xcbf2_9ce4_8422_2325_u64;
-    text.bytes().fold(begin, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Spreads each bit over all of them: the end of SplitMix64.
-const fn mixed(mut bits: u64) -> u64 {
-    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }

@@ -1,10 +1,11 @@
 //! From which of a pool's senders a message goes.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hatch_domain::Channel;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, SenderKind};
 use hatch_domain::ids::TenantId;
 pub use hatch_domain::pool::{PoolName, PoolSender, PoolTerms};
 
@@ -21,19 +22,40 @@ pub struct Pool {
 
 /// Every pool, those of tenants before those of the settings. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct PoolTable(Arc<[Pool]>);
+pub struct PoolTable(Arc<Indexed>);
+
+/// Pools, and which ones there are to look at for a message: those of other tenants cost it nothing.
+#[derive(Debug, Default)]
+struct Indexed {
+    pools: Vec<Pool>,
+    /// The places of those that some tenants alone have, in their order.
+    of_tenants: HashMap<TenantId, Vec<usize>>,
+    /// The places of those that all have.
+    of_all: Vec<usize>,
+}
 
 impl PoolTable {
     /// These pools. Of two with one name the first is meant.
     #[must_use]
     pub fn new(pools: Vec<Pool>) -> Self {
-        Self(pools.into())
+        let mut indexed = Indexed::default();
+        for (place, pool) in pools.iter().enumerate() {
+            match &pool.tenants {
+                None => indexed.of_all.push(place),
+                Some(tenants) => {
+                    for tenant in tenants {
+                        indexed.of_tenants.entry(*tenant).or_default().push(place);
+                    }
+                }
+            }
+        }
+        Self(Arc::new(Indexed { pools, ..indexed }))
     }
 
     /// All of them.
     #[must_use]
     pub fn pools(&self) -> &[Pool] {
-        &self.0
+        &self.0.pools
     }
 
     /// The tenant's pool of that name.
@@ -52,11 +74,15 @@ impl PoolTable {
         fitting().find(|pool| pool.terms.is_default).or(only)
     }
 
+    /// Those that the tenant has. One that has the name of an earlier one cannot be meant.
     fn of(&self, tenant: TenantId) -> impl Iterator<Item = &Pool> {
-        let is_of = move |pool: &&Pool| {
-            pool.tenants.as_ref().is_none_or(|tenants| tenants.contains(&tenant))
-        };
-        self.0.iter().filter(is_of)
+        let Indexed { pools, of_tenants, of_all } = &*self.0;
+        let own = of_tenants.get(&tenant).into_iter().flatten();
+        let mut places: Vec<usize> = own.chain(of_all).copied().collect();
+        places.sort_unstable();
+        let mut names = HashSet::new();
+        let all = places.into_iter().map(move |place| &pools[place]);
+        all.filter(move |pool| names.insert(&pool.name))
     }
 }
 
@@ -69,6 +95,8 @@ pub enum SenderHealth {
     Busy,
     /// No account sends for it, or none that does is up.
     Down,
+    /// This message never goes from it: who sends it may not, or it is to that sender itself.
+    Barred,
 }
 
 /// The sender of a message, and why it is this one.
@@ -76,8 +104,8 @@ pub enum SenderHealth {
 pub struct Chosen<'a> {
     /// The sender.
     pub address: &'a Address,
-    /// Why, in a few words: `sticky`, `only_one`, `country`, `area`, `weight` or `least_used`, behind what became of the
-    /// sender of before, where it is not that one any more.
+    /// Why, in a few words: `sticky`, `only_one`, `country`, `kind`, `area`, `weight` or `least_used`, behind what became of
+    /// the sender of before, where it is not that one any more.
     pub reason: String,
 }
 
@@ -92,9 +120,9 @@ struct Candidate<'a> {
 ///
 /// The one of before (`sticky`) goes on, unless it has left the pool or is down: who writes with somebody knows one number.
 /// Else it is one that is up, and has something left to send, where there is such a one; of these one of the recipient's
-/// country; of these, in North America, one of the recipient's area; and of these the one that has sent the least (`usage`)
-/// by its weight. `seed` decides where that is alike. Where all are down, they are taken as if none was: the message waits.
-/// None for a pool without senders.
+/// country, or else of a kind that may be known there; of these, in North America, one of the recipient's area; and of these
+/// the one that has sent the least (`usage`) by its weight. `seed` decides where that is alike. Where all are down, they are
+/// taken as if none was: the message waits. None where the message may go from no sender of the pool.
 #[must_use]
 pub fn choose_sender<'a>(
     pool: &'a Pool,
@@ -106,12 +134,15 @@ pub fn choose_sender<'a>(
 ) -> Option<Chosen<'a>> {
     let mut before = None;
     if let Some(sticky) = sticky {
-        before = match pool.terms.sender(sticky) {
-            Some(sender) if health(&sender.address) != SenderHealth::Down => {
+        let known = pool.terms.sender(sticky);
+        before = match known.map(|sender| (sender, health(&sender.address))) {
+            Some((sender, SenderHealth::Ready | SenderHealth::Busy)) => {
                 let reason = "sticky".to_owned();
                 return Some(Chosen { address: &sender.address, reason });
             }
-            Some(_) => Some(format!("moved from {sticky}, which is down")),
+            Some((_, SenderHealth::Down)) => Some(format!("moved from {sticky}, which is down")),
+            // Whose message it is may not see it.
+            Some((_, SenderHealth::Barred)) => None,
             None => Some(format!("rehomed from {sticky}")),
         };
     }
@@ -130,6 +161,7 @@ fn candidates<'a>(pool: &'a Pool, health: impl Fn(&Address) -> SenderHealth) -> 
     let mut left: Vec<Candidate<'a>> = all
         .map(|(place, sender)| Candidate { sender, health: health(&sender.address), place })
         .collect();
+    left.retain(|one| one.health != SenderHealth::Barred);
     keep(&mut left, |one| one.sender.weight > 0);
     keep(&mut left, |one| one.health != SenderHealth::Down);
     keep(&mut left, |one| one.health == SenderHealth::Ready);
@@ -156,6 +188,8 @@ fn narrowed<'a>(
     let mut why = "only_one";
     if keep(&mut left, |one| one.sender.address.is_of_country_of(to)) {
         why = "country";
+    } else if keep(&mut left, |one| is_known_there(one.sender, to)) {
+        why = "kind";
     }
     // A short code or a name may stand for an area, but not for one of another country.
     let area = to.area_code();
@@ -172,6 +206,17 @@ fn narrowed<'a>(
         by_share(one, other).then_with(|| score(seed, one.0).cmp(&score(seed, other.0)))
     })?;
     Some((least.sender, why))
+}
+
+/// Whether a sender may be known where the recipient is, of whose country it is no number. Nobody knows of which country a
+/// short code is, unless it stands for an area; and no carrier of North America takes a name.
+fn is_known_there(sender: &PoolSender, to: &Address) -> bool {
+    let is_to_north_america = to.area_code().is_some();
+    match SenderKind::of(&sender.address) {
+        Some(SenderKind::ShortCode) => is_to_north_america && sender.area().is_some(),
+        Some(SenderKind::Alphanumeric) => !is_to_north_america,
+        Some(SenderKind::Number | SenderKind::Service) | None => true,
+    }
 }
 
 /// Which of two would have the lesser share of its weight with one more message.

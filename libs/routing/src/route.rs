@@ -78,8 +78,12 @@ impl Route {
     /// Whether the message is one of its.
     #[must_use]
     pub fn fits(&self, asked: &Asked<'_>) -> bool {
-        self.is_of(asked.tenant)
-            && self.channel.is_none_or(|channel| channel == asked.channel)
+        self.is_of(asked.tenant) && self.fits_otherwise(asked)
+    }
+
+    /// Whether the message is one of its, where it has the tenant's.
+    fn fits_otherwise(&self, asked: &Asked<'_>) -> bool {
+        self.channel.is_none_or(|channel| channel == asked.channel)
             && self.priority.is_none_or(|priority| priority == asked.priority)
             && self.to.as_ref().is_none_or(|reach| reach.has(asked.to))
             && self.from.as_ref().is_none_or(|from| from.identity() == asked.from.identity())
@@ -158,7 +162,7 @@ impl RouteTable {
     #[must_use]
     pub fn first_that_fits(&self, asked: &Asked<'_>) -> Option<&Route> {
         let first = |places: &[usize]| {
-            places.iter().copied().find(|place| self.0.routes[*place].fits(asked))
+            places.iter().copied().find(|place| self.0.routes[*place].fits_otherwise(asked))
         };
         let own = self.0.of_tenants.get(&asked.tenant).and_then(|places| first(places));
         let place = own.into_iter().chain(first(&self.0.of_all)).min()?;

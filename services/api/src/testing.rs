@@ -84,10 +84,10 @@ pub(crate) struct Api {
     clock: ScriptedClock,
     store: Store,
     directory: Directory,
-    accounts: Accounts,
+    pub(crate) accounts: Accounts,
     /// The pools of senders that there are: a test sets them.
     pub(crate) pools: Pools,
-    routes: Routes,
+    pub(crate) routes: Routes,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,

@@ -36,4 +36,7 @@ pub enum PoolRejection {
     /// Somebody else has changed it meanwhile.
     #[error("the pool was changed meanwhile")]
     Moved,
+    /// It was changed as often as may be.
+    #[error("the pool was changed as often as may be")]
+    TooOften,
 }

@@ -1,8 +1,8 @@
 //! What a pool decides.
 
-use super::Pool;
 use super::command::{PoolCommand, PoolRejection};
 use super::event::{PoolEvent, PoolRemoved};
+use super::{CHANGES_MAX, Pool};
 
 impl Pool {
     pub(super) fn decide_command(
@@ -11,7 +11,10 @@ impl Pool {
     ) -> Result<Vec<PoolEvent>, PoolRejection> {
         let event = match command {
             PoolCommand::Create(_) if self.is_there() => return Err(PoolRejection::Exists),
-            PoolCommand::Create(created) => (**created).clone().into(),
+            PoolCommand::Create(created) => {
+                self.require_room()?;
+                (**created).clone().into()
+            }
             PoolCommand::Change { to, revision } => {
                 self.require()?;
                 if *revision != self.revision {
@@ -20,6 +23,7 @@ impl Pool {
                 if self.terms == to.terms {
                     return Ok(Vec::new());
                 }
+                self.require_room()?;
                 (**to).clone().into()
             }
             PoolCommand::Remove { at } => {
@@ -31,6 +35,10 @@ impl Pool {
             }
         };
         Ok(vec![event])
+    }
+
+    const fn require_room(&self) -> Result<(), PoolRejection> {
+        if self.revision < CHANGES_MAX { Ok(()) } else { Err(PoolRejection::TooOften) }
     }
 
     fn require(&self) -> Result<(), PoolRejection> {

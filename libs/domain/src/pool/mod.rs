@@ -26,6 +26,9 @@ use crate::ids::{PoolId, TenantId};
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "pool";
 
+/// How often a pool becomes another at most: a stream holds 10,000 events, and its removal is to find room.
+pub const CHANGES_MAX: u32 = 9_000;
+
 /// Namespace of [`pool_id`]: a UUIDv4 drawn once for hatch.
 const NAMESPACE: Uuid = Uuid::from_u128(0x9d2c_41b7_5e80_4f36_a1c9_07f4_be62_d385);
 

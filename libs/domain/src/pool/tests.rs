@@ -54,6 +54,18 @@ fn given(history: &[PoolEvent]) -> Pool {
 }
 
 #[test]
+fn a_pool_is_changed_so_often_at_most_and_can_be_removed_then() {
+    let revision = CHANGES_MAX;
+    let worn = Pool { revision, ..given(&[created().into()]) };
+    let change = |weight| Command::Change { to: Box::new(changed(weight, 10)), revision };
+    assert_eq!(worn.decide(&change(50)), Err(Rejection::TooOften));
+    assert_eq!(worn.decide(&Command::Remove { at: at(9) }), Ok(vec![removed(9)]));
+    let worn = Pool { removed_at: Some(at(9)), ..worn };
+    let create = Command::Create(Box::new(created()));
+    assert_eq!(worn.decide(&create), Err(Rejection::TooOften));
+}
+
+#[test]
 fn golden_events_are_read_and_written_alike() {
     let events = [created().into(), changed(50, 100).into(), removed(300)];
     examples_are_the_golden_events::<Pool>(&events);

@@ -36,4 +36,7 @@ pub enum RouteRejection {
     /// Somebody else has changed it meanwhile.
     #[error("the route was changed meanwhile")]
     Moved,
+    /// It was changed as often as may be.
+    #[error("the route was changed as often as may be")]
+    TooOften,
 }

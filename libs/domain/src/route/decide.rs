@@ -1,8 +1,8 @@
 //! What a route decides.
 
-use super::Route;
 use super::command::{RouteCommand, RouteRejection};
 use super::event::{RouteChanged, RouteEvent, RouteRemoved};
+use super::{CHANGES_MAX, Route};
 
 impl Route {
     pub(super) fn decide_command(
@@ -23,6 +23,7 @@ impl Route {
                 if self.is_so(to) {
                     return Ok(Vec::new());
                 }
+                self.require_room()?;
                 (**to).clone().into()
             }
             RouteCommand::Remove { at } => {
@@ -34,6 +35,10 @@ impl Route {
             }
         };
         Ok(vec![event])
+    }
+
+    const fn require_room(&self) -> Result<(), RouteRejection> {
+        if self.revision < CHANGES_MAX { Ok(()) } else { Err(RouteRejection::TooOften) }
     }
 
     fn require(&self) -> Result<(), RouteRejection> {

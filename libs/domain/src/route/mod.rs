@@ -26,6 +26,9 @@ use crate::decider::{Decider, Routing};
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "route";
 
+/// How often a route becomes another at most: a stream holds 10,000 events, and its removal is to find room.
+pub const CHANGES_MAX: u32 = 9_000;
+
 /// A route, folded from its stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {

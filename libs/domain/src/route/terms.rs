@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::Reach;
 use crate::account_name::AccountName;
-use crate::address::{Address, AddressKind};
+use crate::address::{Address, AddressKind, SenderKind};
 use crate::channel::Channel;
 use crate::priority::Priority;
 
@@ -107,8 +107,12 @@ impl RouteTerms {
         if self.to.as_ref().is_some_and(|to| matches!(to, Reach::Domain(_)) != is_mail) {
             return Err(BadTerms::To);
         }
-        let from = self.from.as_ref().map(Address::kind);
-        if from.is_some_and(|kind| (kind == AddressKind::Email) != is_mail) {
+        let can_send = |from: &Address| match channel {
+            Channel::Sms | Channel::Mms => SenderKind::of(from).is_some(),
+            Channel::Email => from.kind() == AddressKind::Email,
+            Channel::Chat => from.kind() != AddressKind::Email,
+        };
+        if self.from.as_ref().is_some_and(|from| !can_send(from)) {
             return Err(BadTerms::From);
         }
         Ok(())

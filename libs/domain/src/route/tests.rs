@@ -57,6 +57,15 @@ fn given(history: &[RouteEvent]) -> Route {
 }
 
 #[test]
+fn a_route_is_changed_so_often_at_most_and_can_be_removed_then() {
+    let revision = CHANGES_MAX;
+    let worn = Route { revision, ..given(&[created().into()]) };
+    let change = |weight| Command::Change { to: Box::new(changed(weight, 10)), revision };
+    assert_eq!(worn.decide(&change(50)), Err(Rejection::TooOften));
+    assert_eq!(worn.decide(&Command::Remove { at: at(9) }), Ok(vec![removed(9)]));
+}
+
+#[test]
 fn golden_events_are_read_and_written_alike() {
     let events = [created().into(), changed(50, 100).into(), removed(300)];
     examples_are_the_golden_events::<Route>(&events);
@@ -120,6 +129,12 @@ fn terms_by_which_nothing_would_ever_be_sent_are_refused() {
             Some(BadTerms::To),
         ),
         ("a mailbox", RouteTerms { from: Some(mailbox), ..terms(1) }, Some(BadTerms::From)),
+        (
+            "a number without its plus, which is no sender's name",
+            RouteTerms { from: Address::wanted("12016661234").ok(), ..terms(1) },
+            Some(BadTerms::From),
+        ),
+        ("a short code", RouteTerms { from: Address::wanted("73822").ok(), ..terms(1) }, None),
         ("of any channel", RouteTerms { channel: None, to: Some(domain), ..terms(1) }, None),
     ] {
         assert_eq!(terms.check().err(), refused, "{said}");

@@ -98,6 +98,24 @@ fn the_country_comes_before_the_area_and_both_before_the_weight() {
 }
 
 #[test]
+fn who_is_of_another_country_is_written_to_from_a_kind_that_may_be_known_there() {
+    for (senders, to, chosen, why) in [
+        (vec!["73822", NEW_YORK], LONDON, NEW_YORK, "kind"),
+        (vec!["My Shop", LONDON], NEW_YORK, LONDON, "kind"),
+        (vec!["My Shop", "73822"], LONDON, "My Shop", "kind"),
+        (vec!["73822"], LONDON, "73822", "only_one"),
+    ] {
+        let pool = pool(&senders);
+        assert_eq!(choose(&pool, to, None), expected(chosen, why), "{senders:?}");
+    }
+    let mut of_area = pool(&["73822", LONDON]);
+    of_area.terms.senders[0].area = Some("212".to_owned());
+    assert_eq!(choose(&of_area, NEW_YORK, None), expected("73822", "area"));
+    let (from, why) = choose(&pool(&["My Shop", "73822"]), NEW_YORK, None);
+    assert_eq!(why, "least_used", "neither is better: {from}");
+}
+
+#[test]
 fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
     let pool = pool(&[NEW_YORK, LONDON]);
     let to = "+12125550000";
@@ -113,6 +131,21 @@ fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
     let empty = pool_of(Vec::new());
     let nobody = choose_sender(&empty, &address(to), None, |_| SenderHealth::Ready, |_| 0, 0);
     assert_eq!(nobody, None);
+}
+
+#[test]
+fn a_message_never_goes_from_a_sender_that_is_not_for_it() {
+    let pool = pool(&[NEW_YORK, JERSEY, LONDON]);
+    let to = "+442079460000";
+    let barred = [(LONDON, SenderHealth::Barred), (NEW_YORK, SenderHealth::Barred)];
+    for health in [SenderHealth::Ready, SenderHealth::Busy, SenderHealth::Down] {
+        let bad: Vec<_> = barred.into_iter().chain([(JERSEY, health)]).collect();
+        assert_eq!(choose_with(&pool, to, None, &bad), expected(JERSEY, "only_one"), "{health:?}");
+        let moved = choose_with(&pool, to, Some(LONDON), &bad);
+        assert_eq!(moved, expected(JERSEY, "only_one"), "{health:?}");
+    }
+    let none = choose_sender(&pool, &address(to), None, |_| SenderHealth::Barred, |_| 0, 7);
+    assert_eq!(none, None);
 }
 
 #[test]
@@ -179,4 +212,18 @@ fn a_pool_is_meant_by_its_name_or_for_being_the_only_one_or_the_default() {
     assert_eq!(usual(3, Channel::Sms), None, "of two neither is meant");
     assert_eq!(usual(1, Channel::Email), None);
     assert!(table.named(tenant(2), "a").is_some() && table.named(tenant(1), "a").is_none());
+}
+
+#[test]
+fn a_pool_of_the_files_whose_name_a_tenant_has_taken_is_not_meant_there() {
+    let tenant = |n: u128| TenantId(uuid::Uuid::from_u128(n));
+    let own = Pool { tenants: Some(vec![tenant(1)]), ..pool(&[LONDON]) };
+    let mut of_files = pool(&[NEW_YORK]);
+    of_files.terms.is_default = true;
+    let table = PoolTable::new(vec![own, of_files]);
+    let sender = |n| {
+        let usual = table.usual(tenant(n), Channel::Sms).expect("the only one");
+        usual.terms.senders[0].address.to_string()
+    };
+    assert_eq!((sender(1), sender(2)), (LONDON.to_owned(), NEW_YORK.to_owned()));
 }

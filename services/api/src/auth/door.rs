@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Session, Sessions, Use};
+use hatch_directory::{AccountEntry, Directory, KeyEntry, Session, Sessions, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
@@ -19,6 +19,7 @@ use hatch_eventstore::Position;
 use super::access::{self, Access};
 use super::caller::{Caller, CallerSession};
 use super::credentials::{self, Credentials};
+use super::room;
 use super::visits::{Visit, Visits};
 use crate::client_address::ClientAddress;
 use crate::limits::Quota;
@@ -34,30 +35,6 @@ const CHANGED_MAX: Duration = Duration::from_secs(2);
 
 /// How long a request waits at most that names somebody whom the process may only not know yet.
 pub(crate) const NEWS_MAX: Duration = Duration::from_millis(500);
-
-/// Keys of a tenant at most that have not ended. Each process has all of them in memory.
-const LIVE_KEYS_MAX: usize = 1_000;
-
-/// Keys of a tenant at most with those that have ended, which stay.
-const KEYS_MAX: usize = 10_000;
-
-/// Accounts of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
-const ACCOUNTS_MAX: usize = 100;
-
-/// Names of accounts of a tenant at most, with those of accounts that were removed.
-const ACCOUNT_NAMES_MAX: usize = 1_000;
-
-/// Pools of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
-const POOLS_MAX: usize = 100;
-
-/// Names of pools of a tenant at most, with those of pools that were removed.
-const POOL_NAMES_MAX: usize = 1_000;
-
-/// Routes of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
-const ROUTES_MAX: usize = 1_000;
-
-/// Routes of a tenant at most, with those that were removed.
-const ROUTES_MADE_MAX: usize = 10_000;
 
 /// Who is let in. It asks nobody: the directory has every key in memory, and the keys of issuers of tokens are there.
 #[derive(Clone)]
@@ -179,7 +156,7 @@ impl Door {
 
     /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
-        room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
+        room::for_a_key(self.directory.keys_of(tenant, self.clock.now()))
     }
 
     /// What people sign in by, where they do.
@@ -256,25 +233,25 @@ impl Door {
         id: AccountId,
     ) -> Result<(), Problem> {
         let is_new = self.directory.account(id).is_none();
-        room_for_an_account(self.directory.accounts_of(tenant), is_new)
+        room::for_an_account(self.directory.accounts_of(tenant), is_new)
     }
 
     /// Refuses another pool to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_pool(&self, tenant: TenantId, id: PoolId) -> Result<(), Problem> {
         let (counts, is_known) = self.directory.pools_of(tenant, id);
-        room_for_a_pool(counts, !is_known)
+        room::for_a_pool(counts, !is_known)
     }
 
     /// Refuses another route to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_route(&self, tenant: TenantId) -> Result<(), Problem> {
-        room_for_a_route(self.directory.routes_of(tenant))
+        room::for_a_route(self.directory.routes_of(tenant))
     }
 
     /// Whether a route of the tenant other than `id` is called `name`. One of the last half second is not known yet.
     pub(crate) fn has_route_called(&self, tenant: TenantId, name: &str, id: RouteId) -> bool {
-        self.directory.routes().iter().any(|entry| {
-            let called = entry.route.as_ref().and_then(|route| route.name());
-            entry.tenant_id == tenant && entry.id != id && called == Some(name)
+        self.directory.routes_ever(tenant).iter().any(|(entry, _)| {
+            let route = entry.route.as_ref().filter(|route| route.is_there());
+            entry.id != id && route.and_then(|route| route.name()) == Some(name)
         })
     }
 
@@ -368,66 +345,6 @@ impl Door {
     }
 }
 
-/// Those that are there, and all that were ever made: their names stay their tenant's.
-fn room_for_an_account([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
-    if there >= ACCOUNTS_MAX {
-        let detail = format!("{there} accounts, of {ACCOUNTS_MAX} at most: remove one");
-        return Err(Problem::too_many_accounts(detail));
-    }
-    if is_new && all >= ACCOUNT_NAMES_MAX {
-        let detail = format!(
-            "{all} names of accounts, of {ACCOUNT_NAMES_MAX} at most with those that were removed: \
-             take one of these"
-        );
-        return Err(Problem::too_many_accounts(detail));
-    }
-    Ok(())
-}
-
-/// Those that are there, and all that were ever made.
-fn room_for_a_route([there, all]: [usize; 2]) -> Result<(), Problem> {
-    if there >= ROUTES_MAX {
-        let detail = format!("{there} routes, of {ROUTES_MAX} at most: remove one");
-        return Err(Problem::too_many_routes(detail));
-    }
-    if all >= ROUTES_MADE_MAX {
-        let detail = format!(
-            "{all} routes were made, of {ROUTES_MADE_MAX} at most with those that were removed: change one"
-        );
-        return Err(Problem::too_many_routes(detail));
-    }
-    Ok(())
-}
-
-/// Those that are there, and all that were ever made: their names stay their tenant's.
-fn room_for_a_pool([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
-    if there >= POOLS_MAX {
-        let detail = format!("{there} pools, of {POOLS_MAX} at most: remove one");
-        return Err(Problem::too_many_pools(detail));
-    }
-    if is_new && all >= POOL_NAMES_MAX {
-        let detail = format!(
-            "{all} names of pools, of {POOL_NAMES_MAX} at most with those that were removed: take one of these"
-        );
-        return Err(Problem::too_many_pools(detail));
-    }
-    Ok(())
-}
-
-fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
-    if live >= LIVE_KEYS_MAX {
-        let detail = format!("{live} keys have not ended, of {LIVE_KEYS_MAX} at most: revoke one");
-        return Err(Problem::too_many_keys(detail));
-    }
-    if all >= KEYS_MAX {
-        let detail = format!(
-            "{all} keys were made, of {KEYS_MAX} at most with those that have ended: rotate one"
-        );
-        return Err(Problem::too_many_keys(detail));
-    }
-    Ok(())
-}
-
 /// Who somebody says to be who was not let in.
 pub(crate) struct Claimed {
     /// Whose key it names. What nobody is known to have asked is the default tenant's to know.
@@ -503,33 +420,6 @@ mod tests {
         assert!(!door.still_admits(&new), "at once, where nothing is kept");
         assert!(door.still_admits(&let_in(&door, &next)));
         assert!(door.still_admits(&Caller::system("api")), "who needs no key has none that ends");
-    }
-
-    #[test]
-    fn a_tenant_has_so_many_keys_and_no_more() {
-        for (all, live, has_room) in [
-            (0, 0, true),
-            (LIVE_KEYS_MAX, LIVE_KEYS_MAX - 1, true),
-            (LIVE_KEYS_MAX, LIVE_KEYS_MAX, false),
-            (KEYS_MAX - 1, 1, true),
-            (KEYS_MAX, 0, false),
-        ] {
-            assert_eq!(room_for_a_key(KeyCount { all, live }).is_ok(), has_room, "{all} {live}");
-        }
-    }
-
-    #[test]
-    fn a_tenant_has_so_many_accounts_and_names_of_them() {
-        for (there, all, is_new, has_room) in [
-            (0, 0, true, true),
-            (ACCOUNTS_MAX, ACCOUNTS_MAX, true, false),
-            (ACCOUNTS_MAX - 1, ACCOUNT_NAMES_MAX - 1, true, true),
-            (0, ACCOUNT_NAMES_MAX, true, false),
-            (0, ACCOUNT_NAMES_MAX, false, true),
-        ] {
-            let room = room_for_an_account([there, all], is_new);
-            assert_eq!(room.is_ok(), has_room, "{there} of {all}");
-        }
     }
 
     #[tokio::test]

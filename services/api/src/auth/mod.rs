@@ -7,6 +7,7 @@ mod caller;
 pub(crate) mod cookie;
 mod credentials;
 mod door;
+mod room;
 #[cfg(test)]
 mod tests;
 mod visits;

@@ -113,19 +113,16 @@ impl Commands {
         }
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
-        let send = if wants_pool {
-            // The pool may be another, and its choice, since the key was used first.
-            if let Some(first) = used_before(store, key).await? {
-                return replayed(store, caller, first).await;
-            }
-            self.with_sender(caller, send, caller.is_test()).await?
-        } else {
-            send
-        };
-        caller.may_send(send.channel, &send.from)?;
+        // The pool may be another, and its choice, since the key was used first.
+        if wants_pool && let Some(first) = used_before(store, key).await? {
+            return replayed(store, caller, first).await;
+        }
         let now = store.environment().now();
         self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
+        let send =
+            if wants_pool { self.with_sender(caller, send, caller.is_test()).await? } else { send };
+        caller.may_send(send.channel, &send.from)?;
         let in_range = time_to_send(send.send_at, now);
         let mut joined = self.joined(tenant, &send).await?;
         // An answer to a test is one, whoever gives it: nobody has read the test.

@@ -3,6 +3,7 @@
 //! The choice itself is pure (`hatch_routing::choose_sender`). What it needs is found here: from which sender the recipient
 //! was written to before, by which accounts each sender goes, and how much it has sent.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,6 +112,12 @@ fn key(tenant: TenantId, sender: &Address) -> (TenantId, Address) {
     (tenant, sender.identity().into_owned())
 }
 
+/// What the memory calls a pool. Tests have one of their own: they change nothing of what people know.
+fn remembered_as(pool: &str, is_test: bool) -> Cow<'_, str> {
+    // No name of a pool has a space.
+    if is_test { Cow::Owned(format!("{pool} test")) } else { Cow::Borrowed(pool) }
+}
+
 impl Commands {
     /// Whether a pool may have the sender.
     pub(super) fn wants_pool(&self, send: &Send) -> bool {
@@ -124,7 +131,8 @@ impl Commands {
     /// and where its tenant has no such pool.
     ///
     /// # Errors
-    /// A pool that there is not, no sender at all, or a memory that does not answer.
+    /// A pool that there is not, no sender at all, none that the caller's key may send from, or a memory that does not
+    /// answer.
     pub(crate) async fn pooled(
         &self,
         caller: &Caller,
@@ -136,19 +144,31 @@ impl Commands {
         let Some(to) = send.to.first() else { return Ok(None) };
         let name = pool.name.as_str();
         let read_model = &self.conversations.read_model;
-        let before = read_model.sender_of(caller.tenant, name, to).await?;
+        let before = read_model.sender_of(caller.tenant, &remembered_as(name, is_test), to).await?;
         let (accounts, now) = (self.accounts.current(), self.store.environment().now());
+        let is_asked = |account: &&Arc<Account>| {
+            send.account.as_ref().is_none_or(|name| account.name == *name)
+        };
+        let accounts: Vec<Arc<Account>> = accounts.iter().filter(is_asked).cloned().collect();
         let (tenant, channel) = (caller.tenant, send.channel);
         let health = |from: &Address| {
             let wanted = Wanted { tenant, channel, from, is_test };
-            let may_send =
+            let is_for_it =
                 caller.may_send(channel, from).is_ok() && from.identity() != to.identity();
-            if may_send { self.senders.health(&accounts, &wanted, now) } else { SenderHealth::Down }
+            if is_for_it {
+                self.senders.health(&accounts, &wanted, now)
+            } else {
+                SenderHealth::Barred
+            }
         };
         let usage = |from: &Address| self.senders.given(tenant, from).messages;
         let (_, seed) = self.store.environment().new_id().as_u64_pair();
         let chosen = choose_sender(pool, to, before.as_ref(), health, usage, seed);
-        let Some(chosen) = chosen else { return Err(no_sender()) };
+        let Some(chosen) = chosen else {
+            let mut senders = pool.terms.senders.iter();
+            let refusal = senders.find_map(|one| caller.may_send(channel, &one.address).err());
+            return Err(refusal.unwrap_or_else(to_only_sender));
+        };
         let choice = PoolChoice { name: name.to_owned(), reason: chosen.reason };
         Ok(Some(Pooled { sender: chosen.address.clone(), choice, before }))
     }
@@ -173,7 +193,8 @@ impl Commands {
         if let Some(to) = send.to.first().filter(|_| is_new) {
             let read_model = &self.conversations.read_model;
             let both = (before.as_ref(), &from);
-            let now = read_model.remember_sender(caller.tenant, &choice.name, to, both).await?;
+            let memory = remembered_as(&choice.name, is_test);
+            let now = read_model.remember_sender(caller.tenant, &memory, to, both).await?;
             // Another message to the same recipient was faster.
             let table = self.senders.pools.current();
             let is_of_pool = table
@@ -183,7 +204,9 @@ impl Commands {
                 (from, choice.reason) = (now, "sticky".to_owned());
             }
         }
-        self.senders.note(caller.tenant, &from, self.store.environment().now());
+        if !is_test {
+            self.senders.note(caller.tenant, &from, self.store.environment().now());
+        }
         Ok(Send { from, pool_choice: Some(choice), ..send })
     }
 
@@ -238,6 +261,11 @@ impl Commands {
         let error = FieldError::coded(FieldCode::NotAvailable, "/from", detail);
         Err(Problem::invalid(vec![error]))
     }
+}
+
+fn to_only_sender() -> Problem {
+    let detail = "expected another number than that of the pool's only sender";
+    Problem::invalid(vec![FieldError::coded(FieldCode::Contradiction, "/to", detail)])
 }
 
 fn no_sender() -> Problem {

@@ -153,8 +153,8 @@ impl Asked<'_> {
                 vec![&NO_MASTER_KEY, &ACCOUNT_EXISTS, &ACCOUNT_IN_USE, &TOO_MANY_ACCOUNTS]
             }
             _ if self.is_of("/api/v1/accounts") => vec![&NO_MASTER_KEY, &ACCOUNT_IN_USE],
-            "/api/v1/pools" => vec![&TOO_MANY_POOLS],
-            "/api/v1/routes" => vec![&TOO_MANY_ROUTES],
+            _ if self.is_of("/api/v1/pools") => vec![&TOO_MANY_POOLS],
+            _ if self.is_of("/api/v1/routes") => vec![&TOO_MANY_ROUTES],
             MEMBERS => vec![&MEMBER_JOINED, &TOO_MANY_MEMBERS],
             _ if self.is_of(MEMBERS) => vec![&MEMBER_INACTIVE, &LAST_OWNER],
             SESSION => vec![&SEVERAL_TENANTS],

@@ -102,21 +102,21 @@ pub(super) async fn plan(
     let tenant = question.wanted.tenant;
     let current = planning.routes.current();
     let table = routes(planning, tenant, until, current.of_files()).await?;
-    let mut accounts = accounts(planning, tenant, until).await?;
-    accounts.retain(|account| account.takes(question));
+    let accounts = accounts(planning, tenant, until).await?;
     let then = match planning.log.read_at(until).await? {
         Some(event) => event.recorded_at,
         None => DateTime::UNIX_EPOCH,
     };
-    // Nothing has to be known of accounts that the route does not name.
     let named = question.named(&table);
     let mut told: BTreeMap<AccountName, Carrier> = BTreeMap::new();
     for account in &accounts {
-        if named.as_ref().is_none_or(|names| names.contains(&account.name)) {
+        if counts(account, question, named.as_deref()) {
             let carrier = carrier(planning, account, then, until).await?;
             told.insert(account.name.clone(), carrier);
         }
     }
+    let accounts: Vec<&PastAccount> =
+        accounts.iter().filter(|account| account.takes(question)).collect();
     let shifts = planning.shifts(told.values());
     let shift = question.shift(&table, &shifts);
     let states: Vec<AccountState<'_>> = accounts
@@ -132,6 +132,18 @@ pub(super) async fn plan(
         .iter()
         .map(|account| (account.name.clone(), KnownState::of(told.get(&account.name))));
     Ok(Planned { plan, states: known.collect(), is_partly_of_now: true })
+}
+
+/// Whether something has to be known of the account. Of what accounts share, the first of them by name is told, which need
+/// not take this message. Tests may go by accounts that the route does not name.
+fn counts(
+    account: &PastAccount,
+    question: &RouteQuestion<'_>,
+    named: Option<&[AccountName]>,
+) -> bool {
+    let may_go_by_others = named.is_none() || question.wanted.is_test;
+    named.is_some_and(|names| names.contains(&account.name))
+        || (may_go_by_others && account.takes(question))
 }
 
 /// The tenant's routes as they were, and those of the files as they are.
@@ -219,12 +231,17 @@ async fn carrier(
         let Some(month) = then.checked_sub_months(Months::new(back)) else { break };
         let id = carrier_id(account.home, provider, key, month);
         told = told.following(folded(planning, account.home, id.0, until).await?);
-        // How messages are shared may have been told before.
-        if told.account().is_some() && !planning.is_balanced {
+        if is_enough(&told, planning.is_balanced) {
             break;
         }
     }
     Ok(told)
+}
+
+/// Whether nothing that was told before counts. How messages are shared may have been told at any time, and where that
+/// alone was told, the breaker is as it was.
+fn is_enough(told: &Carrier, is_balanced: bool) -> bool {
+    !is_balanced && (told.open().is_some() || told.closed_at().is_some())
 }
 
 /// The state of a stream when the log ended at `until`.
@@ -244,4 +261,38 @@ async fn folded<D: Decider>(
 
 fn refuse_too_many(streams: usize) -> Result<(), PlanningError> {
     if streams > STREAMS_MAX { Err(PlanningError::Changed(STREAMS_MAX)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::carrier::event::{BreakerClosed, CarrierEvent, WeightsShifted};
+
+    use super::*;
+
+    #[test]
+    fn a_month_in_which_messages_were_only_shared_otherwise_says_nothing_of_the_breaker() {
+        let (name, at) = ("one".parse::<AccountName>().expect("a name"), DateTime::UNIX_EPOCH);
+        let shifted = CarrierEvent::from(WeightsShifted {
+            account: name.clone(),
+            provider: "nobody".to_owned(),
+            key: "one".to_owned(),
+            channel: Channel::Sms,
+            country: None,
+            weights: Vec::new(),
+            reason: "slow".to_owned(),
+            figures: Vec::new(),
+            at,
+        });
+        let told = Carrier::default().evolve(&shifted);
+        assert!(!is_enough(&told, false));
+        let closed = CarrierEvent::from(BreakerClosed {
+            account: name,
+            provider: "nobody".to_owned(),
+            key: "one".to_owned(),
+            open_for_ms: 1,
+            at,
+        });
+        let told = told.evolve(&closed);
+        assert!(is_enough(&told, false) && !is_enough(&told, true));
+    }
 }

@@ -231,13 +231,13 @@ problems! {
     TOO_MANY_POOLS = "too_many_pools" [CONFLICT]
         "The tenant has as many pools of senders as it may"
         "The tenant keeps as many pools in the log as it may, which are 100, or has given as many names to pools as it may \
-         with those that were removed, which are 1,000."
+         with those that were removed, which are 1,000; or has changed one 9,000 times."
         "Remove a pool that nobody uses, or make one again that was removed. The settings have `[[pools]]`, too."
         "100 pools, of 100 at most: remove one";
     TOO_MANY_ROUTES = "too_many_routes" [CONFLICT]
         "The tenant has as many routes as it may"
         "The tenant keeps as many routes in the log as it may, which are 1,000, or has made as many as it may with \
-         those that were removed, which are 10,000."
+         those that were removed, which are 10,000; or has changed one 9,000 times."
         "Remove routes that decide about nothing, or change one in place of making another. The settings have \
          `[[routes]]`, too."
         "1000 routes, of 1000 at most: remove one";

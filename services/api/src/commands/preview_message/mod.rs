@@ -2,17 +2,19 @@
 
 mod view;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use hatch_domain::address::Address;
+use hatch_domain::account_name::AccountName;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Position;
 use hatch_providers::{RouteQuestion, Wanted};
 use hatch_readmodel::{Moment, QueryError};
+use hatch_routing::Step;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -34,7 +36,8 @@ const READS_MAX: usize = 16;
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     /// The moment that the answer is to be of, as an RFC 3339 time such as `2026-01-31T12:00:00Z` or a log position; now,
-    /// if none. Accounts and routes of the installation's files have no history: they count as they are now.
+    /// if none. Accounts and routes of the installation's files, and pools, have no history here: they count as they are
+    /// now.
     at: Option<String>,
 }
 
@@ -105,6 +108,7 @@ impl Commands {
         }
         in_range.map_err(|error| Problem::invalid(vec![error]))?;
         let planned = self.planned(caller.tenant, &send, is_test, until).await?;
+        let planned = planned.map(|planned| self.without_those_of_others(caller.tenant, planned));
         let consents = self.consents(caller.tenant, &send, until).await?;
         Ok(Preview::of(&send, planned, consents, until.is_some()))
     }
@@ -134,6 +138,19 @@ impl Commands {
         }
     }
 
+    /// The plan without accounts that a route of the files names and that are of other tenants: those are not told of.
+    fn without_those_of_others(&self, tenant: TenantId, mut planned: Planned) -> Planned {
+        let (accounts, states) = (self.accounts.current(), &planned.states);
+        let is_of_others = |name: &AccountName| {
+            let mut called_so = accounts.iter().filter(|one| one.name == *name).peekable();
+            called_so.peek().is_some() && !called_so.any(|one| one.tenants.has(tenant))
+        };
+        let is_told =
+            |step: &Step| states.contains_key(&step.account) || !is_of_others(&step.account);
+        planned.plan.steps.retain(is_told);
+        planned
+    }
+
     /// What each recipient wishes, by the streams that the claim of an attempt guards.
     async fn consents(
         &self,
@@ -144,13 +161,9 @@ impl Commands {
         let Some(default) = Programme::default_of(send.channel) else { return Ok(Vec::new()) };
         let programme = send.programme.as_ref().unwrap_or(&default);
         let copies = send.email.iter().flat_map(|email| email.cc.iter().chain(&email.bcc));
-        let mut recipients: Vec<&Address> = Vec::new();
-        for one in send.to.iter().chain(copies) {
-            if !recipients.iter().any(|known| known.identity() == one.identity()) {
-                recipients.push(one);
-            }
-        }
-        let reads = recipients.into_iter().map(|address| {
+        let mut known = HashSet::new();
+        let recipients = send.to.iter().chain(copies).filter(|one| known.insert(one.identity()));
+        let reads = recipients.map(|address| {
             let log = self.store.log();
             consent::shown(log, tenant, address.clone(), programme.clone(), until)
         });

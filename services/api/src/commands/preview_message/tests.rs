@@ -9,6 +9,7 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
 use hatch_domain::traffic::Traffic;
 use hatch_providers::Tenants;
+use hatch_routing::{Route, RouteName, RouteTable, Weighted};
 use serde_json::{Value, json};
 
 use crate::testing::{Answer, Api, CUSTOMER, OTHER_MAILBOX};
@@ -238,6 +239,26 @@ async fn a_message_that_no_account_of_its_route_carries_is_refused() {
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
         assert_eq!(refused.text("code"), "no_account");
     }
+}
+
+#[tokio::test]
+async fn accounts_of_other_tenants_that_a_route_of_the_files_names_are_not_told_of() {
+    let api = Api::start().await;
+    let others = Tenants::These(vec![TenantId(uuid::Uuid::from_u128(2))]);
+    api.name_accounts(&[("one", Tenants::All), ("theirs", others)], &TEXTS);
+    let weighted = |name: &str| Weighted { account: name.parse().expect("a name"), weight: 1 };
+    api.routes.replace(RouteTable::new(vec![Route {
+        name: RouteName::new("file-1"),
+        tenants: None,
+        channel: None,
+        to: None,
+        from: None,
+        priority: None,
+        accounts: vec![weighted("one"), weighted("theirs"), weighted("gone")],
+        backup: Vec::new(),
+    }]));
+    let shown = api.post(PREVIEW, &sms("Hello")).await;
+    assert_eq!((shown.text("account"), names(&shown)), ("one", vec!["one", "gone"]));
 }
 
 #[tokio::test]

@@ -117,7 +117,8 @@ impl Preview {
         warnings.extend(cut.iter().flat_map(of_text));
         warnings.extend(consent.iter().filter_map(of_consent));
         if is_past {
-            let detail = "accounts and routes of the installation's files count as they are now";
+            let detail =
+                "accounts and routes of the installation's files, and pools, count as they are now";
             warnings.push(Warning { code: WarningCode::NoHistory, detail: detail.to_owned() });
         }
         let (mut account, mut route, mut route_name, mut chosen_for) =

@@ -13,7 +13,7 @@ use super::{PathName, answer, write};
 use crate::auth::{Caller, Door};
 use crate::commands::Commands;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::problem::Problem;
+use crate::problem::{Body as ProblemBody, Problem};
 
 /// Changes a pool of senders
 ///
@@ -24,8 +24,12 @@ use crate::problem::Problem;
     security(("bearer" = ["admin"])),
     params(("name" = String, Path, description = "The pool.", example = "support")),
     request_body(content = PoolChange, example = json!({"senders": ["+12016661234"], "channel": null})),
-    responses((status = 200, description = "Changed, now or before.", body = PoolInfo,
-        headers(("Hatch-Position" = i64, description = "A log position by which it is so."))))
+    responses(
+        (status = 200, description = "Changed, now or before.", body = PoolInfo,
+         headers(("Hatch-Position" = i64, description = "A log position by which it is so."))),
+        (status = 409, description = "It was changed as often as may be.",
+         body = ProblemBody, content_type = "application/problem+json")
+    )
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,

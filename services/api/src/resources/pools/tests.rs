@@ -1,15 +1,21 @@
 //! Pools as clients make, read, change and remove them, and from whom messages go by them.
 
 use axum::http::{Method, StatusCode};
+use hatch_domain::Channel;
 use hatch_domain::address::Address;
+use hatch_domain::api_key::KeyType;
+use hatch_domain::carrier::command::CarrierCommand;
+use hatch_domain::carrier::event::BreakerOpened;
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
+use hatch_domain::traffic::Traffic;
+use hatch_providers::{Account, Tenants};
 use hatch_readmodel::configuration;
 use hatch_routing::{Pool, PoolSender, PoolTable, PoolTerms};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::testing::{Answer, Api, CUSTOMER};
+use crate::testing::{Answer, Api, CUSTOMER, TestKey};
 
 const POOLS: &str = "/api/v1/pools";
 const MESSAGES: &str = "/api/v1/messages";
@@ -39,7 +45,15 @@ fn set(api: &Api, name: &str, senders: &[&str]) {
 
 /// The sender of a message that was taken, and why it has that one.
 async fn sender(api: &Api, message: &Value) -> (String, Option<String>) {
-    let answer = api.post(MESSAGES, message).await;
+    taken(api, api.post(MESSAGES, message).await).await
+}
+
+/// As [`sender`], of a message that a key sends.
+async fn sender_by(api: &Api, key: &TestKey, message: &Value) -> (String, Option<String>) {
+    taken(api, api.by(key, Method::POST, MESSAGES, Some(message)).await).await
+}
+
+async fn taken(api: &Api, answer: Answer) -> (String, Option<String>) {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     let recorded = api.payloads().await.pop().expect("its event");
     let recorded: Value = serde_json::from_str(&recorded).expect("JSON");
@@ -177,6 +191,75 @@ async fn a_message_without_a_sender_has_one_of_the_only_pool_and_one_with_a_send
     assert_eq!(sender(&api, &named).await, ("73822".to_owned(), None));
     let mail = json!({"to": "ann@example.com", "body": "Hello"});
     assert_eq!(sender(&api, &mail).await.1, None);
+}
+
+#[tokio::test]
+async fn a_key_sends_from_its_own_senders_of_a_pool_alone_also_where_none_is_up() {
+    let api = Api::start_closed().await;
+    api.name_accounts(&[("one", Tenants::All)], &[Channel::Sms]);
+    set(&api, "support", &[US, UK]);
+    let key = async |sender: &str| {
+        let senders = vec![Address::phone(sender).expect("a number")];
+        let scopes = [Scope::MessagesWrite];
+        api.key(TenantId::DEFAULT, &scopes, |key| key.senders = senders).await
+    };
+    let (ours, others) = (key(US).await, key(CUSTOMER).await);
+    let opened = BreakerOpened {
+        account: "one".parse().expect("a name"),
+        provider: "nobody".to_owned(),
+        key: "one".to_owned(),
+        cause: "failures".to_owned(),
+        detail: "5 calls failed in a row".to_owned(),
+        failures: 5,
+        calls: 5,
+        window_s: 30,
+        at: api.in_time(chrono::TimeDelta::zero()),
+    };
+    api.tell_of_account("one", &CarrierCommand::Open(opened)).await;
+    let message = to(BRITON, Some("support"));
+    let (from, why) = sender_by(&api, &ours, &message).await;
+    assert_eq!((from.as_str(), why.as_deref()), (US, Some("support: only_one")));
+    let refused = api.by(&others, Method::POST, MESSAGES, Some(&message)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let to_itself = api.by(&ours, Method::POST, MESSAGES, Some(&to(US, Some("support")))).await;
+    assert_eq!(to_itself.status, StatusCode::FORBIDDEN, "{}", to_itself.body);
+    set(&api, "support", &[US]);
+    let to_itself = api.by(&ours, Method::POST, MESSAGES, Some(&to(US, Some("support")))).await;
+    assert_eq!(to_itself.pointers(), ["/to"], "{}", to_itself.body);
+}
+
+#[tokio::test]
+async fn a_message_that_names_its_account_has_a_sender_that_this_one_sends_for() {
+    let api = Api::start().await;
+    api.name_accounts(&[("one", Tenants::All), ("two", Tenants::All)], &[Channel::Sms]);
+    let only = |account: &Account| {
+        let text = if account.name.as_str() == "one" { UK } else { US };
+        Account { senders: vec![Address::phone(text).expect("a number")], ..account.clone() }
+    };
+    api.accounts.replace(api.accounts.current().iter().map(|account| only(account)).collect());
+    set(&api, "support", &[US, UK]);
+    let mut message = to(BRITON, Some("support"));
+    message["account"] = json!("two");
+    assert_eq!(sender(&api, &message).await.0, US);
+}
+
+#[tokio::test]
+async fn tests_change_nobodys_sender_and_have_one_of_their_own() {
+    let api = Api::start_closed().await;
+    api.set_accounts(&[Traffic::Live, Traffic::Test], &[Channel::Sms]);
+    let key = async |key_type| {
+        let scopes = [Scope::MessagesWrite];
+        api.key(TenantId::DEFAULT, &scopes, |key| key.key_type = key_type).await
+    };
+    let (live, test) = (key(KeyType::Live).await, key(KeyType::Test).await);
+    let message = to(BRITON, Some("support"));
+    set(&api, "support", &[US]);
+    assert_eq!(sender_by(&api, &test, &message).await.0, US);
+    set(&api, "support", &[US, UK]);
+    let is = |sender: &str, reason: &str| (sender.to_owned(), Some(format!("support: {reason}")));
+    assert_eq!(sender_by(&api, &live, &message).await, is(UK, "country"));
+    assert_eq!(sender_by(&api, &test, &message).await, is(US, "sticky"));
+    assert_eq!(sender_by(&api, &live, &message).await, is(UK, "sticky"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use hatch_domain::Decider as _;
 use hatch_domain::ids::PoolId;
 use hatch_domain::pool::command::{PoolCommand, PoolRejection};
 use hatch_domain::pool::event::{PoolChanged, PoolCreated, PoolEvent};
-use hatch_domain::pool::{Pool, PoolName, pool_id};
+use hatch_domain::pool::{CHANGES_MAX, Pool, PoolName, pool_id};
 use hatch_eventstore::{
     Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Position, RecordedEvent, Store,
 };
@@ -55,7 +55,7 @@ pub(super) async fn create(
             let error = FieldError::coded(FieldCode::Duplicate, "/name", detail);
             Problem::invalid(vec![error])
         }
-        error => error.into(),
+        error => refusal(error),
     })?;
     match executed.appended {
         Some(Appended::Committed { first: position, .. }) => {
@@ -81,7 +81,7 @@ pub(super) async fn change(
     for _ in 0..TRIALS_MAX {
         let Loaded::<Pool> { state, version, .. } = store.load(caller.tenant.0, id.0).await?;
         if !state.is_there() {
-            break;
+            return Err(Problem::not_found(WHAT));
         }
         let revision = state.revision();
         let terms = asked.of(state.terms()).map_err(Problem::invalid)?;
@@ -93,7 +93,7 @@ pub(super) async fn change(
             Err(error) => return Err(refusal(error)),
         }
     }
-    Err(Problem::not_found(WHAT))
+    Err(Problem::unavailable("others change the pool time and again: try again in a second"))
 }
 
 /// Removes a pool. One that was removed leaves no event.
@@ -136,6 +136,9 @@ fn made_before(first: &RecordedEvent) -> Result<Written, Problem> {
 fn refusal(error: ExecuteError<PoolRejection>) -> Problem {
     match error {
         ExecuteError::Rejected(PoolRejection::Unknown) => Problem::not_found(WHAT),
+        ExecuteError::Rejected(PoolRejection::TooOften) => Problem::too_many_pools(format!(
+            "the pool was changed {CHANGES_MAX} times, which is as often as may be: make one of another name"
+        )),
         error => error.into(),
     }
 }

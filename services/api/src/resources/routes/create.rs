@@ -20,8 +20,8 @@ const ROUTE: &str = "POST /api/v1/routes";
 /// Makes a route
 ///
 /// Of the tenant's routes that fit a message the first decides about it, alone: the one with the lowest `order`, and of two
-/// alike the older one. Routes of the installation's files come after those of the tenant. It holds within a second, also
-/// for messages that wait.
+/// alike the older one. Routes of the installation's files come after those of the tenant. It holds within a second;
+/// messages that wait for an account are sorted anew then.
 #[utoipa::path(
     post, path = "/api/v1/routes", operation_id = "create_route", tag = "accounts",
     security(("bearer" = ["admin"])),

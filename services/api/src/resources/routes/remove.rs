@@ -17,8 +17,8 @@ use crate::problem::Problem;
 
 /// Removes a route
 ///
-/// Within a second its messages go by the next route that fits them, those that wait among them. Removing it again changes
-/// nothing.
+/// Within a second its messages go by the next route that fits them; those that wait for an account are sorted anew then.
+/// Removing it again changes nothing.
 #[utoipa::path(
     delete, path = "/api/v1/routes/{id}", operation_id = "remove_route", tag = "accounts",
     security(("bearer" = ["admin"])),

@@ -3,9 +3,9 @@
 use hatch_domain::account::account_id;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::{RouteId, TenantId};
-use hatch_domain::route::Route;
 use hatch_domain::route::command::{RouteCommand, RouteRejection};
 use hatch_domain::route::event::{RouteChanged, RouteCreated, RouteEvent};
+use hatch_domain::route::{CHANGES_MAX, Route};
 use hatch_domain::{Channel, Decider as _};
 use hatch_eventstore::{
     Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Position, RecordedEvent, Store,
@@ -78,7 +78,7 @@ pub(super) async fn change(
     for _ in 0..TRIALS_MAX {
         let Loaded::<Route> { state, version, .. } = store.load(tenant.0, id.0).await?;
         if !state.is_there() {
-            break;
+            return Err(Problem::not_found(WHAT));
         }
         let revision = state.revision();
         let wanted = asked.of(&state).map_err(|error| Problem::invalid(vec![error]))?;
@@ -93,7 +93,7 @@ pub(super) async fn change(
             Err(error) => return Err(refusal(error)),
         }
     }
-    Err(Problem::not_found(WHAT))
+    Err(Problem::unavailable("others change the route time and again: try again in a second"))
 }
 
 /// Removes a route. One that was removed leaves no event.
@@ -196,6 +196,9 @@ fn made_before(first: &RecordedEvent) -> Result<Written, Problem> {
 fn refusal(error: ExecuteError<RouteRejection>) -> Problem {
     match error {
         ExecuteError::Rejected(RouteRejection::Unknown) => Problem::not_found(WHAT),
+        ExecuteError::Rejected(RouteRejection::TooOften) => Problem::too_many_routes(format!(
+            "the route was changed {CHANGES_MAX} times, which is as often as may be: remove it, and make another"
+        )),
         error => error.into(),
     }
 }
