@@ -17,7 +17,6 @@ use hatch_eventstore::LoadError;
 use tokio::time::sleep;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
-use uuid::Uuid;
 
 use crate::Dispatcher;
 use crate::account::{SendingAccount, any_of};
