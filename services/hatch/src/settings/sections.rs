@@ -21,7 +21,8 @@ const SIMULATOR_FILES: &str = "simulator";
 /// How long the accounts of `up` wait for their providers: its leases leave no room for the usual.
 const WAITS_MS: [(&str, u64); 2] = [("http_timeout_ms", 3_000), ("connect_timeout_ms", 1_000)];
 
-/// Of a lease that somebody has set shorter than `up` has it, a call takes half at most, less what its outcome needs.
+/// Of a lease that somebody has set shorter than `up` has it, a call takes half at most, less what its outcome needs, and
+/// the connection for it half of that.
 const OUTCOME_MS: u64 = 1_000;
 
 /// The shortest wait that is made of that.
@@ -96,9 +97,9 @@ pub(super) fn defaults_of_up(all: &[OfUp], set: &Figment) -> Figment {
     let longest_ms = longest_wait_ms(set);
     for account in all.iter().filter(|one| !names.contains(&one.name)) {
         let (section, mut of_up) = (account.section(), account.set.clone());
-        for (key, ms) in WAITS_MS {
+        for ((key, ms), of_longest) in WAITS_MS.into_iter().zip([1, 2]) {
             if let Some(longest_ms) = longest_ms.filter(|_| of_up.get(key).is_some()) {
-                of_up[key] = ms.min(longest_ms).into();
+                of_up[key] = ms.min(longest_ms / of_longest).into();
             }
         }
         defaults = defaults.merge(Serialized::default(&section, &of_up));
