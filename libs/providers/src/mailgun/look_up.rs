@@ -46,12 +46,9 @@ fn mail_id(asked: &LookUp) -> Option<&str> {
 
 /// What follows from the page.
 pub(super) fn conclude(exchange: Exchange, asked: &LookUp, settled_after: Duration) -> LookedUp {
-    let answer = match exchange {
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return LookedUp::Inconclusive { detail };
-        }
-        Exchange::Shortage(lack) => return LookedUp::Shortage(lack),
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered_look_up() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status.as_u16();
     let page = serde_json::from_slice(&answer.body).ok().filter(|_| status == 200);
