@@ -44,6 +44,10 @@ pub(super) struct CarrierRow {
 impl StreamRow for CarrierRow {
     type Event = CarrierEvent;
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// Any may be the first of a month.
     fn begins(_: &CarrierEvent) -> bool {
         true
