@@ -65,7 +65,7 @@ struct Shared {
     position: watch::Sender<Option<Position>>,
     /// How often the accounts or the routes have become others.
     accounts: watch::Sender<u64>,
-    /// How often more was told of accounts.
+    /// How often the carriers have changed.
     carriers: watch::Sender<u64>,
     /// How far the log goes; none where nothing follows it.
     head: Option<HeadWatch>,
@@ -106,7 +106,7 @@ impl Directory {
         Self::with_head(None)
     }
 
-    /// One of what the tables have, which follows nothing: for tools that look once.
+    /// A directory of what the tables hold, which does not follow the log: for tools that look once.
     #[must_use]
     pub fn of(stored: StoredConfiguration) -> Self {
         let directory = Self::of_nobody();
@@ -248,7 +248,7 @@ impl Directory {
         self.shared.accounts.subscribe()
     }
 
-    /// What the fleet told of accounts at providers, of each of which anything was told.
+    /// The accounts at providers about which the log has an event of the fleet.
     #[must_use]
     pub fn carriers(&self) -> Vec<Arc<Carrier>> {
         self.shared.view.carriers()

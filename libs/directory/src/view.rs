@@ -349,7 +349,7 @@ impl View {
         self.read().carriers.get(&of).map(|told| Arc::clone(&told.carrier))
     }
 
-    /// As [`Known::apply`]. What was among what has changed.
+    /// As [`Known::apply`]. Returns what the events have changed.
     pub(crate) fn apply(&self, events: &[RecordedEvent]) -> Changes {
         if !events.is_empty() {
             self.write().apply(events);

@@ -1,7 +1,6 @@
 //! What was said to a provider in one call and what it answered, with its times and without secrets.
 //!
-//! Who wants to know makes the call within [`recording`]. Nothing is noted of other calls, and nothing of it changes a
-//! call.
+//! A call that is made within [`recording`] is noted, and no other is. The notes change nothing about the call.
 
 mod redact;
 mod timed;

@@ -49,7 +49,7 @@ pub struct AccountHealth {
 }
 
 impl AccountHealth {
-    /// Of an account about which nothing is known.
+    /// That of an account of which nothing is known: it is ready.
     #[must_use]
     pub const fn unknown() -> Self {
         Self { availability: Availability::Ready, weight: None }
@@ -91,7 +91,7 @@ impl<'a> RouteQuestion<'a> {
         Some(route.names().cloned().collect())
     }
 
-    /// How the accounts share such messages that decide about this one, where not as their route says.
+    /// The shift of weights that holds for this message; none where the weights of its route hold.
     #[must_use]
     pub fn shift<'s>(&self, table: &RouteTable, shifts: &'s Shifts) -> Option<&'s Shift> {
         if shifts.is_empty() || self.account.is_some() {

@@ -268,7 +268,7 @@ impl Shifts {
         self.0.is_empty()
     }
 
-    /// Of which messages anything was ever moved: how they travel, and to which country.
+    /// The channels and countries for which weights were ever shifted.
     pub fn ways(&self) -> impl Iterator<Item = (Channel, Option<u16>)> + '_ {
         self.0.keys().copied()
     }

@@ -20,7 +20,7 @@ use crate::state::{AccountState, Availability};
 /// The reason of a wait for accounts to which nothing is given.
 const BREAKER: &str = "breaker";
 
-/// What `plan` found out.
+/// What [`plan`] has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The route that decides; none where no route fits, or the request names its account.
@@ -42,7 +42,7 @@ pub struct Step {
     pub weight: Option<u16>,
     /// Which share of the route's messages it has, of a primary that may carry this one.
     pub share_percent: Option<u8>,
-    /// What becomes of it.
+    /// Whether it is chosen, stands by, or is skipped.
     pub verdict: Verdict,
 }
 
@@ -66,7 +66,7 @@ impl Tier {
     }
 }
 
-/// What becomes of an account of a plan.
+/// Whether an account of a plan is chosen, stands by, or is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The message goes by it.

@@ -279,7 +279,7 @@ impl Api {
         key
     }
 
-    /// From now on there are accounts for such traffic and no others, each of which carries these channels.
+    /// Replaces the accounts by one for each kind of traffic. Each carries these channels.
     pub(crate) fn set_accounts(&self, traffic: &[Traffic], channels: &[Channel]) {
         let made = traffic.iter().map(|traffic| Account {
             name: traffic.as_str().parse().expect("a name"),
@@ -291,8 +291,7 @@ impl Api {
         self.accounts.replace(made.collect());
     }
 
-    /// From now on there are accounts of these names, each of which carries these channels for these tenants, and no
-    /// others.
+    /// Replaces the accounts by these, by name and tenants. Each carries these channels.
     pub(crate) fn name_accounts(&self, named: &[(&str, Tenants)], channels: &[Channel]) {
         let made = named.iter().map(|(name, tenants)| Account {
             name: name.parse().expect("a name"),

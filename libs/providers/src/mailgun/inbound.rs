@@ -67,7 +67,7 @@ fn of_form(form: &Form) -> Signature {
     Signature { timestamp, token, signature }
 }
 
-/// What of the signature is good for this mail alone. How the parts are told apart may differ in a repeat.
+/// The token that is good for this mail alone. A repeat may have another boundary and order of parts, so neither counts.
 pub(super) fn once(request: &RawRequest) -> Option<Once> {
     let form = read(request, &mut Cut::default()).ok()?;
     let mut parts: Vec<_> =

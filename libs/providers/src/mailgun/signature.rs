@@ -52,7 +52,7 @@ impl Signature {
         is_good.then_some(()).ok_or(WebhookRefusal::WrongSignature)
     }
 
-    /// What of it is good for what was `said`, and for nothing else.
+    /// Its token, which is good for the content with the hash `said`, and for no other.
     pub(super) fn once(self, said: [u8; 32]) -> Option<Once> {
         let signed_at = self.timestamp.parse().ok()?;
         Some(Once { token: self.token, signed_at, said })

@@ -20,7 +20,7 @@ use super::send_request::{Send, stand_in};
 use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
-/// Senders of which it is counted at most what they were given. Beyond that all of it begins anew.
+/// Senders whose messages are counted, at most. Beyond that all counts begin anew.
 const COUNTED_MAX: usize = 100_000;
 
 /// Pools, and what is known of their senders.

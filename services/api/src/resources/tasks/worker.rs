@@ -108,7 +108,7 @@ pub async fn run(store: Store, read_model: ReadModel, shutdown: CancellationToke
         }
         if Instant::now() >= forget_at {
             let before = worker.store.environment().now() - KEPT;
-            // What is not forgotten now is later.
+            // Those that remain are forgotten next time.
             let _ = worker.read_model.forget_tasks(before).await;
             forget_at = Instant::now() + FORGET_EVERY;
         }
