@@ -204,15 +204,15 @@ impl Directory {
         self.shared.view.account(id)
     }
 
-    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is one
-    /// that this build cannot read.
+    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is
+    /// one that this build cannot read.
     #[must_use]
     pub fn routes(&self) -> Vec<RouteEntry> {
         self.shared.view.routes()
     }
 
-    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks for
-    /// what there was once.
+    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks
+    /// for what there was once.
     #[must_use]
     pub fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
         self.shared.view.routes_ever(tenant)
@@ -230,7 +230,8 @@ impl Directory {
         self.shared.view.routes_of(tenant)
     }
 
-    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot read.
+    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot
+    /// read.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolEntry> {
         self.shared.view.pools()

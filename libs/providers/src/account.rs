@@ -221,8 +221,8 @@ impl Terms<'_> {
             && (self.senders.is_empty() || is_sender())
     }
 
-    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which are
-    /// checked elsewhere. A name carries no files, at no provider.
+    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which
+    /// are checked elsewhere. A name carries no files, at no provider.
     fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
         if !matches!(channel, Channel::Sms | Channel::Mms) {
             return true;

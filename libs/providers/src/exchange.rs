@@ -23,7 +23,8 @@ tokio::task_local! {
 /// One exchange with a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// Milliseconds that a new connection took: name, TCP and TLS. None where an idle one was used, and where none came.
+    /// Milliseconds that a new connection took: name, TCP and TLS. None where an idle one was used, and where none
+    /// came.
     pub connect_ms: Option<u32>,
     /// Milliseconds until the head of the answer was there; none where none came.
     pub first_byte_ms: Option<u32>,

@@ -102,8 +102,8 @@ impl<'a> RouteQuestion<'a> {
     }
 }
 
-/// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live account,
-/// whatever a route says.
+/// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live
+/// account, whatever a route says.
 #[must_use]
 pub fn route<A: AsRef<Account>>(
     question: &RouteQuestion<'_>,
@@ -124,7 +124,8 @@ pub fn route<A: AsRef<Account>>(
 
 /// As [`route`], among accounts that are known to take the message.
 ///
-/// A route none of whose accounts takes tests says nothing of them: they go by the accounts that do, as if no route fitted.
+/// A route none of whose accounts takes tests says nothing of them: they go by the accounts that do, as if no route
+/// fitted.
 #[must_use]
 pub fn route_among(
     question: &RouteQuestion<'_>,

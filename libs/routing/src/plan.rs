@@ -4,9 +4,9 @@
 //! first carries everything, and the others are its backups in that order.
 //!
 //! Among the primaries of a route, weights choose by weighted rendezvous hashing: each account draws a number from the
-//! message's seed and its own name, and the greatest of `-weight / ln(number)` wins. So an account has its share exactly,
-//! in the long run; all processes agree without a word; and a weight that shifts moves only the messages that it must.
-//! See Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
+//! message's seed and its own name, and the greatest of `-weight / ln(number)` wins. So an account has its share
+//! exactly, in the long run; all processes agree without a word; and a weight that shifts moves only the messages that
+//! it must. See Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
 
 use chrono::{DateTime, Utc};
 use hatch_domain::AccountChoice;
@@ -124,8 +124,8 @@ pub fn plan(
     planned(table, asked, tried, accounts, Draw::Seed(asked.seed))
 }
 
-/// By which account a message that is not there yet goes most probably: the one with the greatest share. The seed is not
-/// looked at.
+/// By which account a message that is not there yet goes most probably: the one with the greatest share. The seed is
+/// not looked at.
 #[must_use]
 pub fn likeliest(
     table: &RouteTable,

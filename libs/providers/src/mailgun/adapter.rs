@@ -250,8 +250,8 @@ fn parameters<'a>(form: &mut Form<'a>, message: &'a Outbound, email: &'a Email, 
     form.text("v:tenant_id", correlation.tenant_id.to_string());
 }
 
-/// Puts in the files that are there; those that are only linked are in the text. One that the HTML shows is called by its
-/// Content-ID, which is how Mailgun has it
+/// Puts in the files that are there; those that are only linked are in the text. One that the HTML shows is called by
+/// its Content-ID, which is how Mailgun has it
 /// (<https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-attachments>).
 fn files<'a>(form: &mut Form<'a>, message: &'a Outbound) -> Result<(), Outcome> {
     for attachment in &message.attachments {

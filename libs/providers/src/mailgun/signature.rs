@@ -1,5 +1,5 @@
-//! Mailgun's signature: HMAC-SHA256 with the signing key over a timestamp and a token, which stand in the body beside it
-//! (<https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>).
+//! Mailgun's signature: HMAC-SHA256 with the signing key over a timestamp and a token, which stand in the body beside
+//! it (<https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>).
 //!
 //! It covers nothing of what the request says. So a token is good for one thing that is said: see
 //! [`Webhook::once`](crate::Webhook::once).

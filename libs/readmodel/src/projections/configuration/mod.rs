@@ -54,7 +54,8 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log
+/// itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
     version: 3,
