@@ -150,13 +150,7 @@ impl Api {
                 ..DoubtRules::default()
             }),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
-            carriers: Carriers {
-                accounts: vault.accounts.clone(),
-                routes: Routes::default(),
-                directory: directory.clone(),
-                figures: Arc::new(NoFigures),
-                is_balanced: true,
-            },
+            carriers: carriers(&vault, &directory),
         };
         let limits = Limits::default();
         let live = Live {
@@ -183,13 +177,7 @@ impl Api {
         let pools = Pools::default();
         let senders = PoolSenders::new(pools.clone(), directory.clone());
         let routes = Routes::default();
-        let planning = Planning {
-            accounts: accounts.clone(),
-            routes: routes.clone(),
-            directory: directory.clone(),
-            log: queries.log.clone(),
-            is_balanced: true,
-        };
+        let planning = planning((&accounts, &routes), &directory, &queries.log);
         let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
@@ -468,6 +456,31 @@ fn entropy() -> [u8; 64] {
         part.copy_from_slice(&SystemEnvironment.new_id().as_bytes()[8..]);
     }
     bytes
+}
+
+/// Accounts and their figures for queries: nobody reports any.
+fn carriers(vault: &Vault, directory: &Directory) -> Carriers {
+    Carriers {
+        accounts: vault.accounts.clone(),
+        routes: Routes::default(),
+        directory: directory.clone(),
+        figures: Arc::new(NoFigures),
+        is_balanced: true,
+    }
+}
+
+fn planning(
+    (accounts, routes): (&Accounts, &Routes),
+    directory: &Directory,
+    log: &Log,
+) -> Planning {
+    Planning {
+        accounts: accounts.clone(),
+        routes: routes.clone(),
+        directory: directory.clone(),
+        log: log.clone(),
+        is_balanced: true,
+    }
 }
 
 fn commands(
