@@ -257,6 +257,16 @@ pub(crate) fn check_url(setting: &'static str, url: &Url) -> Result<(), Error> {
     Err(Error::Setting { setting, expected })
 }
 
+/// How long an account's calls may take where its settings say nothing, in milliseconds.
+pub(crate) const fn default_http_timeout_ms() -> u64 {
+    15_000
+}
+
+/// How long an account's connections may take where its settings say nothing, in milliseconds.
+pub(crate) const fn default_connect_timeout_ms() -> u64 {
+    2_000
+}
+
 /// Refuses timeouts that cannot be told apart.
 pub(crate) const fn check_timeouts(connect_ms: u64, http_ms: u64) -> Result<(), Error> {
     if connect_ms > 0 && connect_ms < http_ms {
