@@ -50,7 +50,7 @@ impl Message {
                 self.round_from = Some(e.at);
             }
             E::AttemptAbandoned(e) => self.abandon(e),
-            E::MessageDeferred(e) => self.defer(e),
+            E::MessageDeferred(e) => self.put_off(e),
             E::RetryRequested(e) => self.begin_round(e),
             E::MessageDelivered(e) => {
                 self.note(e.attempt, |attempt| attempt.arrived.note(e.recipient.as_ref()));
@@ -103,7 +103,7 @@ impl Message {
         });
     }
 
-    fn defer(&mut self, event: &MessageDeferred) {
+    fn put_off(&mut self, event: &MessageDeferred) {
         // A message in a line goes on as soon as there is room, which may be before `until`.
         let not_before = if event.waits_for.is_some() { event.at } else { event.until };
         self.not_before = Some(not_before);

@@ -35,7 +35,7 @@ fn an_unknown_type_version_or_shape_is_an_error_not_a_guess() {
 
 pub(super) fn every_event() -> Vec<MessageEvent> {
     let delivered = receipt(1, ReceiptOutcome::Delivered);
-    let mut events = vec![
+    let mut events: Vec<MessageEvent> = vec![
         request().into(),
         attempted(1, 1),
         sent(1),
