@@ -32,8 +32,8 @@ const SESSION: &str = "
 const OWNER: &str = "SELECT pg_get_userbyid(relowner)::text, pg_has_role(relowner, 'MEMBER') \
      FROM pg_class WHERE oid = 'es.events'::regclass";
 
-/// Of those that have a later version by now, nobody needs the earlier one: a process of an earlier build, which ran when the
-/// tables were made anew, may have left it behind for ever.
+/// One that has a later version counts no more. A projector of an earlier build that runs while its tables are made anew
+/// begins its own version again, and leaves it where it was stopped.
 const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints AS c WHERE position < $1 \
      AND NOT EXISTS (SELECT FROM es.checkpoints AS later WHERE later.name = c.name AND later.version > c.version) \
      ORDER BY position LIMIT $2";
