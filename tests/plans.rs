@@ -125,7 +125,7 @@ const FILL: &str = r#"
     INSERT INTO es.streams SELECT id, tenant, 1 FROM filler;
     INSERT INTO es.commands SELECT md5('k' || n)::uuid, sha256('x'), n, n, at FROM filler;
     INSERT INTO es.checkpoints VALUES ('messages', 1, $ROWS, 1), ('consent', 1, $ROWS, 1),
-           ('configuration', 2, $ROWS, 1), ('audit', 1, $ROWS, 1), ('timers', 1, $ROWS, 1);
+           ('configuration', 3, $ROWS, 1), ('audit', 1, $ROWS, 1), ('timers', 1, $ROWS, 1);
     INSERT INTO es.bus_generations VALUES (1, 1, 1);
     INSERT INTO rm_messages_v1.messages
     SELECT n, id, tenant, conversation, id, direction, channel, '+12016661234',

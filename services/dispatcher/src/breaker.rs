@@ -25,8 +25,8 @@ pub struct BreakerRules {
     /// How long calls are remembered for the ratio; at least 100.
     pub window_ms: u64,
     /// How long nothing is given to the account before one message is tried; at least 1. Each time that it opened within
-    /// the last hour makes it three times as long, up to 15 minutes; of one that is throttled, up to the second of
-    /// `dispatcher.account_backoff_ms`.
+    /// the last hour makes it three times as long, up to ten times the second of `dispatcher.account_backoff_ms`; of one that
+    /// is throttled, up to that itself.
     pub open_ms: u64,
     /// Calls, one after the other, that have to succeed before all go on: 1 to 3.
     pub probes: u32,
@@ -36,10 +36,10 @@ pub struct BreakerRules {
 /// only one to try, each try is two events of its stream, and a stream holds 10,000.
 const RARER: u32 = 32;
 
-/// How much longer each opening of the last hour makes the next, and up to how long: an account that flaps for a month
-/// does not fill its stream. One that is throttled sends something all the time, and waits as long as between two probes at
+/// How much longer each opening of the last hour makes the next, and up to how many times the longest wait between two
+/// trials: an account that flaps for a month does not fill its stream. One that is throttled sends something all the time, and waits as long as between two probes at
 /// most.
-const FLAPPING: (u32, Duration) = (3, Duration::from_secs(900));
+const FLAPPING: (u32, u32) = (3, 10);
 
 /// For how long openings count.
 const OPENINGS_COUNT: Duration = Duration::from_secs(3_600);
@@ -309,7 +309,8 @@ impl Breaker {
 
     fn open(&mut self, (cause, ago): (Cause, Duration), timing: Timing, rules: &BreakerRules) {
         let now = timing.now;
-        let (growth, most) = FLAPPING;
+        let (growth, of_longest) = FLAPPING;
+        let most = timing.backoff.1.saturating_mul(of_longest);
         let (least, most) = match cause {
             Cause::Refused => (timing.backoff.0, most),
             // It works, as far as its provider lets it.

@@ -8,7 +8,7 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{AccountChoice, Priority};
-use hatch_providers::{Account, AccountHealth, RouteQuestion, route};
+use hatch_providers::{Account, AccountHealth, Limits, RouteQuestion, route};
 use hatch_routing::{Availability, Busy, Decision, Plan, seed};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -141,8 +141,11 @@ impl Dispatcher {
             Availability::Open { .. } => Chosen::Waits(vec![account]),
             Availability::Busy { why, .. } => Chosen::Busy(Box::new(account), why),
             Availability::Ready => {
-                let is_rate = in_vain > 0 || account.limits.per_s.is_some();
-                let why = if is_rate { Busy::Rate } else { Busy::Concurrency };
+                let why = match account.limits {
+                    Limits { per_s: Some(_), .. } => Busy::Rate,
+                    Limits { per_sender_per_s: Some(_), .. } => Busy::SenderRate,
+                    Limits { .. } => Busy::Concurrency,
+                };
                 Chosen::Busy(Box::new(account), why)
             }
         }

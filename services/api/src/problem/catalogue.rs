@@ -434,7 +434,7 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
     "body" "The provider cannot take the text"
         "The message has no text and no file, or a longer text than its provider takes. It was not sent."
         "Send a shorter text, or by an account whose provider takes it."
-        "Vonage takes 1,000 characters";
+        "a text of 1,000 characters at most is taken";
     "token" "No token for the provider could be signed"
         "The account's private key signs no token, so the provider was not called."
         "Set the private key of the account anew; `hatch accounts list` shows which account it is."

@@ -12,7 +12,6 @@ use futures::future::BoxFuture;
 use hatch_directory::Directory;
 use hatch_domain::Channel;
 use hatch_domain::carrier::{Carrier, Shift};
-use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
 use hatch_readmodel::List;
@@ -312,6 +311,7 @@ fn health(
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
+    use hatch_domain::ids::TenantId;
     use hatch_domain::traffic::Traffic;
     use serde_json::json;
 

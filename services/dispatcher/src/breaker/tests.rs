@@ -150,8 +150,7 @@ fn an_account_that_flaps_is_tried_ever_later() {
         waits.push(world.waits());
         world.calls("s");
     }
-    assert_eq!(waits[..7], [1, 3, 9, 27, 81, 243, 729]);
-    assert!(waits[7..].iter().all(|wait| *wait <= FLAPPING.1.as_secs()), "{waits:?}");
+    assert_eq!(waits, [1, 3, 9, 27, 81, 243, 300, 300, 300]);
     world.pass(3_600_000);
     world.calls("fffff");
     assert_eq!(world.waits(), 1, "an hour later nobody remembers");
@@ -170,7 +169,7 @@ fn an_account_that_is_throttled_all_the_time_is_never_left_alone_for_long() {
 }
 
 #[test]
-fn an_account_that_flaps_for_a_month_does_not_fill_its_stream() {
+fn an_account_that_flaps_for_a_month_opens_some_thousand_times() {
     let mut world = World::new();
     let (month, mut openings) = (Duration::from_secs(31 * 86_400), 0_u32);
     let begun = world.now;
@@ -181,7 +180,8 @@ fn an_account_that_flaps_for_a_month_does_not_fill_its_stream() {
         world.now = world.now.max(until);
         world.calls("s");
     }
-    assert!(2 * openings < 10_000, "{openings} openings");
+    // Of these the log takes 3,000.
+    assert!(openings < 9_000, "{openings} openings");
 }
 
 #[test]
