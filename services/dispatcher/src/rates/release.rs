@@ -109,7 +109,8 @@ impl Rates {
         &self.0.brought
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// The lines in which somebody stands, as far as this process knows.
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().lines.all()
     }
 
