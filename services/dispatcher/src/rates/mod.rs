@@ -126,6 +126,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     hands: HashMap<Key, Hand>,
+    /// Of very many hands, who is to ask for leases first.
+    ask_from: usize,
     lines: Lines,
 }
 
