@@ -52,6 +52,8 @@ impl Serve {
             .env("HATCH_BUS__STREAM_BYTES_MAX", bus.settings().stream_bytes_max.to_string())
             .env("HATCH_DEVELOPMENT_SIMULATOR", &simulator)
             .env("HATCH_RATE_LIMIT__ENABLED", "false")
+            // Without a backup, messages wait for the account and try it.
+            .env("HATCH_ROUTES", r#"[{"channel": "sms", "accounts": ["twilio"]}]"#)
             .env("HATCH_LISTEN", url.trim_start_matches("http://"))
             .env("HATCH_LOG__FILTER", "info")
             .env("HATCH_LOG__FORMAT", "json")

@@ -263,6 +263,7 @@ mod tests {
         let names: Vec<String> = (10..40).map(|number| format!("twilio/AC{number}")).collect();
         let of = |number: usize| named(names.iter().take(number).map(String::as_str).collect());
         assert_eq!(of(0), None);
+        assert_eq!(of(1).as_deref(), Some("twilio/AC10"), "as earlier builds have it");
         assert_eq!(of(2).as_deref(), Some("twilio/AC10\u{1f}twilio/AC11"));
         assert_eq!(of(30).map(|all| all.split(OR).count()), Some(30));
         let long = "x".repeat(ANY_BYTES_MAX);

@@ -78,3 +78,60 @@ fn waits(recorded: &RecordedEvent) -> bool {
     ["MessageDeferred", "AttemptAbandoned"].contains(&recorded.event_type.as_str())
         && recorded.decode::<MessageEvent>().is_ok_and(|event| event.waits_for_account())
 }
+
+#[cfg(test)]
+mod tests {
+    use hatch_eventstore::{Metadata, Position};
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn recorded(event_type: &str, priority: &str, payload: &str) -> RecordedEvent {
+        RecordedEvent {
+            position: Position(1),
+            stream_id: Uuid::from_u128(1),
+            version: 2,
+            tenant_id: Uuid::from_u128(1),
+            event_id: Uuid::from_u128(2),
+            event_type: event_type.to_owned(),
+            schema_version: 1,
+            epoch: 1,
+            recorded_at: chrono::DateTime::UNIX_EPOCH,
+            aggregate: "message".to_owned(),
+            conversation_id: None,
+            channel: Some("sms".to_owned()),
+            priority: Some(priority.to_owned()),
+            metadata: Metadata::default(),
+            payload: RawValue::from_string(payload.to_owned()).expect("JSON"),
+        }
+    }
+
+    #[test]
+    fn what_earlier_builds_wrote_has_its_lane_and_its_priority_and_stands_in_no_line() {
+        const CLAIM: &str =
+            r#"{"attempt":1,"retry_at":"2027-01-15T08:00:05Z","at":"2027-01-15T08:00:04Z"}"#;
+        const REFUSED: &str = r#"{"attempt":1,"reason":"credentials","retry_at":"2027-01-15T08:00:02Z",
+            "error":{"code":"20003","class":"account","detail":"Authenticate","permanent":false},
+            "expires_at":"2027-01-15T09:00:00Z","at":"2027-01-15T08:00:02Z"}"#;
+        const PUT_OFF: &str = r#"{"reason":"quiet_hours","until":"2027-01-15T09:00:00Z","at":"2027-01-15T08:00:01Z"}"#;
+        const WAITS: &str = r#"{"reason":"waiting_for_account","until":"2027-01-15T08:00:05Z",
+            "expires_at":"2027-01-15T09:00:00Z","at":"2027-01-15T08:00:05Z"}"#;
+        for (event_type, payload, lane) in [
+            ("AttemptAbandoned", CLAIM, "sms"),
+            ("AttemptAbandoned", REFUSED, "sms waiting"),
+            ("MessageDeferred", PUT_OFF, "sms"),
+            ("MessageDeferred", WAITS, "sms waiting"),
+        ] {
+            for (once, now) in
+                [("low", "bulk"), ("normal", "normal"), ("of a later build", "normal")]
+            {
+                let recorded = recorded(event_type, once, payload);
+                let WorkClass { lane: placed, priority } = Messages::place(&recorded);
+                assert_eq!((placed, priority), (lane, now), "{payload} {once}");
+                let event = recorded.decode::<MessageEvent>().expect("known");
+                assert_eq!(Messages::waits_for(&event), None, "{payload}");
+            }
+        }
+    }
+}

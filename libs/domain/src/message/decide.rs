@@ -249,7 +249,13 @@ impl Message {
             return Ok(Vec::new());
         }
         let until = until.unwrap_or(at).max(due);
-        let (error, expires_at, waits_for) = (None, Some(expires_at), Some(waits_for));
+        let error = SendError {
+            code: "waiting_for_rate".to_owned(),
+            class: ErrorClass::Rate,
+            detail: format!("it stands in the line of its account ({reason}), and goes in its turn"),
+            permanent: false,
+        };
+        let (error, expires_at, waits_for) = (Some(error), Some(expires_at), Some(waits_for));
         Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for, at }.into()])
     }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod doubts;
 mod endings;
+mod older;
 mod properties;
 mod receipts;
 mod recipients;

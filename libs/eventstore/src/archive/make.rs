@@ -32,7 +32,10 @@ const SESSION: &str = "
 const OWNER: &str = "SELECT pg_get_userbyid(relowner)::text, pg_has_role(relowner, 'MEMBER') \
      FROM pg_class WHERE oid = 'es.events'::regclass";
 
-const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints WHERE position < $1 \
+/// One that has a later version counts no more. A projector of an earlier build that runs while its tables are made anew
+/// begins its own version again, and leaves it where it was stopped.
+const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints AS c WHERE position < $1 \
+     AND NOT EXISTS (SELECT FROM es.checkpoints AS later WHERE later.name = c.name AND later.version > c.version) \
      ORDER BY position LIMIT $2";
 
 /// Moves every cold partition, or the one that is asked for, into files; the oldest first, beside

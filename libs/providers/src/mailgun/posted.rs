@@ -32,7 +32,7 @@ pub(super) fn posted() -> Vec<Posted> {
     }
     let mails = Posted {
         suffix: Some(INBOUND),
-        operations: ["receive_mail", "receive_mailgun_mail_of_account"],
+        operations: ["receive_mailgun_mail", "receive_mailgun_mail_of_account"],
         media_type: "multipart/form-data",
         name: "MailgunMail",
         schema: mail(),

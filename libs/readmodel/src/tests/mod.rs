@@ -5,6 +5,7 @@ mod behind;
 mod keeping;
 mod listing;
 mod naming;
+mod older_builds;
 mod plans;
 mod recipients;
 mod several;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::status::Status;
-use hatch_domain::{Channel, Email};
+use hatch_domain::{Channel, Email, Priority};
 use hatch_eventstore::{CommandKey, Loaded};
 use hatch_readmodel::{Direction, ReadModel, ReadPosition, TailMessage, messages};
 use hatch_telemetry::limit::{Limit, Reached};
@@ -106,6 +106,10 @@ impl Answer {
         }
         if written.get("priority").is_some_and(|value| value == "normal") {
             written.remove("priority");
+        }
+        // Those of earlier builds have it by its name of then.
+        if written.get("priority").is_some_and(|value| value == Priority::Bulk.as_str()) {
+            written.insert("priority".to_owned(), Priority::BULK_ONCE.into());
         }
         Ok(Self { written, conversation_id: ConversationId(id), request: Box::new(request) })
     }

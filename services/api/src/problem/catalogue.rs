@@ -422,6 +422,11 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
         "The message waits, because no provider account carries its channel now. It is sent when there is one."
         "Configure an account for the channel; `hatch doctor` shows which channels are carried."
         "no account carries sms: it is sent when there is one";
+    "waiting_for_rate" "The message stands in the line of its account"
+        "The account is given so many messages a second or a day, or so many calls at a time, and these are used up. The \
+         message was not sent yet, and goes in its turn."
+        "Nothing. If lines are long, raise the account's limits, or share its messages with another account by a route."
+        "it stands in the line of its account (rate), and goes in its turn";
     "throttled" "The provider has been asked too often"
         "The provider answered that it was too much at once. The message was surely not sent."
         "Nothing: hatch tries again. If it lasts, lower the account's rate, or have the provider raise it."

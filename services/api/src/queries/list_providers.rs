@@ -13,6 +13,7 @@ use hatch_directory::Directory;
 use hatch_domain::Channel;
 use hatch_domain::carrier::{Carrier, Shift};
 use hatch_domain::ids::TenantId;
+use hatch_domain::scope::Scope;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
 use hatch_readmodel::List;
 use serde::Serialize;
@@ -193,7 +194,7 @@ pub(super) async fn handler(
     };
     let figures = (reported.as_slice(), used.as_slice());
     let shifts = carriers.shifts().await;
-    let shown = |account: &&Arc<Account>| carriers.shown(account, caller.tenant, figures, &shifts);
+    let shown = |account: &&Arc<Account>| carriers.shown(account, &caller, figures, &shifts);
     let data = may_use.iter().map(shown).collect();
     Ok(Json(List { data, next_cursor: None }))
 }
@@ -202,7 +203,7 @@ impl Carriers {
     fn shown(
         &self,
         account: &Account,
-        tenant: TenantId,
+        caller: &Caller,
         (reported, used): (&[Reported], &[(String, i64)]),
         shifts: &[Shift],
     ) -> ProviderAccount {
@@ -212,7 +213,9 @@ impl Carriers {
         let reported: Vec<&Reported> = reported.iter().filter(of_it).collect();
         let breaker = breaker(told.as_deref(), &reported);
         // What others do by the same account is none of the tenant's business.
-        let is_own = tenant == TenantId::DEFAULT || account.tenants == Tenants::These(vec![tenant]);
+        let is_own = caller.scopes.allows(Scope::Platform)
+            || account.tenants == Tenants::These(vec![caller.tenant])
+            || self.directory.tenants().is_some_and(|tenants| tenants.len() < 2);
         let under_way: i64 = reported.iter().map(|one| one.under_way).sum();
         let limits = account.limits;
         let name = called(account);
@@ -232,7 +235,7 @@ impl Carriers {
                 under_way: u64::try_from(under_way).ok().filter(|_| is_own),
             },
             breaker,
-            weight: self.weights(account, tenant, shifts),
+            weight: self.weights(account, caller.tenant, shifts),
         }
     }
 }
@@ -309,7 +312,6 @@ fn health(
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use hatch_domain::scope::Scope;
     use hatch_domain::traffic::Traffic;
     use serde_json::json;
 

@@ -139,7 +139,12 @@ impl MessageState {
             matches!(self.progress.status, Status::Scheduled | Status::Queued | Status::Retrying);
         if waits {
             // Nobody knows when there is an account.
-            self.next_attempt_at = event.expires_at.is_none().then_some(event.until);
+            // Of a line it is known when it goes on only where its day is used up.
+            let is_known = match &event.waits_for {
+                Some(_) => event.until > event.at,
+                None => event.expires_at.is_none(),
+            };
+            self.next_attempt_at = is_known.then_some(event.until);
             self.error = event.error.clone().or_else(|| self.error.take());
         }
     }

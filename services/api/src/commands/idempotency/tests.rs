@@ -22,6 +22,20 @@ async fn a_key_used_for_another_request_is_refused() {
 }
 
 #[tokio::test]
+async fn low_and_bulk_are_one_request() {
+    let api = Api::start().await;
+    let send = async |priority: &str| {
+        let body = json!({"from": SENDER, "to": CUSTOMER, "body": "x", "priority": priority});
+        let headers = [("idempotency-key", "campaign")];
+        api.request(Method::POST, "/api/v1/messages", &headers, Some(body.to_string())).await
+    };
+    let first = send("low").await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.body);
+    assert_eq!(send("bulk").await.body, first.body);
+    assert_eq!(send("high").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
 async fn a_text_that_is_no_key_is_refused() {
     let api = Api::start().await;
     for key in ["", &"k".repeat(256)] {

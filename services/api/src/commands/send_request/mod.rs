@@ -24,7 +24,7 @@ use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Attachment, Channel, Email, OnDoubt, PoolChoice, Priority};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -134,6 +134,7 @@ pub(crate) struct Send {
     pub(super) to: Vec<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<String>,
+    #[serde(serialize_with = "priority_as_compared")]
     pub(super) priority: Priority,
     pub(super) metadata: BTreeMap<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -307,6 +308,14 @@ fn on_doubt(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option
     found
 }
 
+/// Keys live for ever, so a request that was made when `bulk` was still called `low` is the same request today.
+fn priority_as_compared<S: Serializer>(priority: &Priority, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match priority {
+        Priority::Bulk => Priority::BULK_ONCE,
+        other => other.as_str(),
+    })
+}
+
 fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
     let Some(name) = name else { return Priority::default() };
     let found = Priority::named(name);
@@ -316,4 +325,21 @@ fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
         errors.add_coded(FieldCode::UnknownValue, "/priority", detail);
         Priority::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_compared_by_the_name_that_it_had_when_keys_were_first_used() {
+        for (priority, name) in
+            [(Priority::High, "high"), (Priority::Normal, "normal"), (Priority::Bulk, "low")]
+        {
+            let mut written = Vec::new();
+            priority_as_compared(&priority, &mut serde_json::Serializer::new(&mut written))
+                .expect("JSON");
+            assert_eq!(written, format!("{name:?}").into_bytes());
+        }
+    }
 }

@@ -20,7 +20,7 @@ const OLDEST_OF_SOME: &str = "
     SELECT min(created_position)
       FROM (SELECT created_position FROM rm.message_statuses
              WHERE tenant_id = $1 AND status = $2 AND created_position < $3
-             ORDER BY created_position DESC LIMIT $4) AS some";
+             ORDER BY created_position DESC LIMIT $4) AS looked_at";
 
 /// Wherever messages began.
 const ALL: (Position, Position) = (Position::START, Position(i64::MAX));
