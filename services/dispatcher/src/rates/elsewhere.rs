@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hatch_routing::{Availability, Decision};
+use hatch_routing::{Availability, Decision, RouteTable};
 use tokio::time::Instant;
 
 use super::lines::line_of;
 use super::release::{By, LET_GO_AT_ONCE, LINES_AT_ONCE, Turns};
 use crate::Dispatcher;
-use crate::account::SendingAccount;
+use crate::account::{Carriers, SendingAccount};
 use crate::attempt::PendingMessage;
 use crate::choose::Sought;
 
@@ -52,6 +52,20 @@ impl Elsewhere {
         self.wait = (self.wait * 2).clamp(first, longest);
         self.until = now + self.wait;
         Some(LOOKED_AT)
+    }
+}
+
+impl Turns {
+    /// Where other accounts or routes decide, whatever was found of those before says nothing.
+    pub(super) fn decided_by(&mut self, carriers: &Arc<Carriers>, routes: RouteTable) {
+        let is_it = |(accounts, table): &(Arc<Carriers>, RouteTable)| {
+            let rerouted = routes.rerouted(table);
+            Arc::ptr_eq(accounts, carriers) && rerouted.is_some_and(|tenants| tenants.is_empty())
+        };
+        if !self.by.as_ref().is_some_and(is_it) {
+            self.elsewhere.clear();
+        }
+        self.by = Some((Arc::clone(carriers), routes));
     }
 }
 

@@ -12,7 +12,7 @@ use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
 use hatch_due::{Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
-use hatch_routing::Availability;
+use hatch_routing::{Availability, RouteTable};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use super::elsewhere::Elsewhere;
 use super::lines::{PREFIX, is_line_of};
 use super::{Allowance, Rates};
 use crate::Dispatcher;
-use crate::account::SendingAccount;
+use crate::account::{Carriers, SendingAccount};
 use crate::attempt::PendingMessage;
 use crate::breaker::BreakerState;
 use crate::slot::Slot;
@@ -64,6 +64,8 @@ pub(super) struct Turns {
     looked_at: String,
     /// Places for those that were let go and have not begun yet, by account.
     going: HashMap<Arc<str>, Arc<Semaphore>>,
+    /// The accounts and routes that decide.
+    pub(super) by: Option<(Arc<Carriers>, RouteTable)>,
     /// When it is looked at whether some go by another account, by account.
     pub(super) elsewhere: HashMap<Arc<str>, Elsewhere>,
     /// All were let go for whom there was room: there may be more of both.
@@ -148,6 +150,7 @@ impl Dispatcher {
         if accounts.is_empty() {
             return Ok(false);
         }
+        turns.decided_by(&carriers, self.dependencies.routes.current());
         turns.has_more = false;
         self.look_at_lines(turns).await?;
         let lines = self.rates.lines();
