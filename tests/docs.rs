@@ -21,7 +21,8 @@ use crate::architecture::root;
 use crate::conforms::complaint;
 
 /// Languages of blocks that nobody runs here. Those of `docs/events.md` are run by the tests of the bus.
-const OTHERS: [&str; 9] = ["", "mermaid", "python", "sql", "nginx", "caddyfile", "ini", "json", "yaml"];
+const OTHERS: [&str; 9] =
+    ["", "mermaid", "python", "sql", "nginx", "caddyfile", "ini", "json", "yaml"];
 
 fn all_blocks() -> Vec<Block> {
     pages().iter().flat_map(blocks::Page::blocks).collect()

@@ -1,5 +1,5 @@
-//! Webhooks of providers that come by other methods than POST, ask something before they post anything, or are signed so
-//! that somebody else has to be asked.
+//! Webhooks of providers that come by other methods than POST, ask something before they post anything, or are signed
+//! so that somebody else has to be asked.
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;

@@ -58,8 +58,8 @@ async fn send(hatch: &Hatch, message: &Value) -> String {
 /// What came of a message to one recipient, its calls, and messages that were taken.
 type Came = (&'static str, &'static str, u64, usize);
 
-/// The same of the provider of texts that signs its webhooks and cannot be asked. Whether somebody opted out, it tells once
-/// it has the message.
+/// The same of the provider of texts that signs its webhooks and cannot be asked. Whether somebody opted out, it tells
+/// once it has the message.
 const BY_TOKENS: [Came; 11] = [
     ("1234", "delivered", 1, 1),
     ("0429", "delivered", 3, 1),
@@ -74,8 +74,8 @@ const BY_TOKENS: [Came; 11] = [
     ("0666", "undelivered", 1, 1),
 ];
 
-/// The same of the provider of mails that knows them by our own ids, and so can be asked. It takes whatever it is given, and
-/// tells later.
+/// The same of the provider of mails that knows them by our own ids, and so can be asked. It takes whatever it is
+/// given, and tells later.
 const BY_IDS: [Came; 11] = [
     ("ann", "delivered", 1, 1),
     ("throttle", "delivered", 3, 1),

@@ -1,5 +1,5 @@
-//! Rates over the fleet: an account is given no more than it takes, what is beyond waits in lines, and in those nobody's
-//! many stand before another's one.
+//! Rates over the fleet: an account is given no more than it takes, what is beyond waits in lines, and in those
+//! nobody's many stand before another's one.
 
 use std::time::{Duration, Instant};
 

@@ -67,6 +67,23 @@ impl Two {
         answer.text("id").to_owned()
     }
 
+    /// An account, a route and a pool of the first tenant. Nobody sends from their sender, so nothing is sent by them.
+    async fn configuration(&self) -> [String; 3] {
+        let hatch = &self.hatch;
+        let account = json!({"name": "of-the-first", "provider": "twilio", "senders": ["+12015550100"],
+            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first",
+                "public_url": "https://hatch.example.com"}});
+        let account = hatch.post("/api/v1/accounts", &account).await;
+        assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
+        let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
+        let route = hatch.post("/api/v1/routes", &route).await;
+        assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
+        let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
+        let pool = hatch.post("/api/v1/pools", &pool).await;
+        assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
+        [account.text("name"), route.text("id"), pool.text("name")].map(str::to_owned)
+    }
+
     /// Some of everything that a tenant can have, until nothing more happens to it.
     async fn things(&self) -> Things {
         let hatch = &self.hatch;
@@ -96,25 +113,13 @@ impl Two {
         let of_team = hatch.request(Method::PUT, of_team, &[], None).await;
         assert_eq!(of_team.status, StatusCode::OK, "{}", of_team.body);
 
-        // Nobody sends from there, so nothing is sent by it.
-        let account = json!({"name": "of-the-first", "provider": "twilio", "senders": ["+12015550100"],
-            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first",
-                "public_url": "https://hatch.example.com"}});
-        let account = hatch.post("/api/v1/accounts", &account).await;
-        assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
-
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
-        let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
-        let route = hatch.post("/api/v1/routes", &route).await;
-        assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
-        let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
-        let pool = hatch.post("/api/v1/pools", &pool).await;
-        assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
+        let [account, route, pool] = self.configuration().await;
         let mut things = Things {
-            pools: vec![pool.text("name").to_owned()],
+            pools: vec![pool],
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
-            accounts: vec![account.text("name").to_owned()],
-            routes: vec![route.text("id").to_owned()],
+            accounts: vec![account],
+            routes: vec![route],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()

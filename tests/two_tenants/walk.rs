@@ -256,23 +256,12 @@ impl Walk<'_> {
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
-            ("PATCH", "/api/v1/pools/{name}") => {
-                (Some(json!({"senders": ["73822"]})), Expected::Nothing)
-            }
-            ("POST", "/api/v1/pools") => {
-                let pool = json!({"name": "of-the-second", "channel": "mms", "senders": ["73822"]});
-                (Some(pool), Expected::Own)
-            }
             ("POST", "/api/v1/messages/{id}/resolve") => {
                 (Some(json!({"as": "sent", "reason": "seen there"})), Expected::Nothing)
             }
             ("POST", "/api/v1/dead-letters/redrive") => {
                 (Some(json!({"ids": self.things.messages})), Expected::Own)
             }
-            ("PATCH", "/api/v1/accounts/{name}") => {
-                (Some(json!({"senders": []})), Expected::Nothing)
-            }
-            ("PATCH", "/api/v1/routes/{id}") => (Some(json!({"order": 5})), Expected::Nothing),
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
@@ -295,20 +284,6 @@ impl Walk<'_> {
                 (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
             }
             ("PUT" | "DELETE", "/api/v1/team-recipients/{address}") => (None, Expected::Own),
-            ("POST", "/api/v1/accounts") => {
-                let sid = format!("AC{}", "8".repeat(32));
-                let url = "https://hatch.example.com";
-                let settings =
-                    json!({"account_sid": sid, "auth_token": "of the second", "public_url": url});
-                let senders = ["+12015550100"];
-                let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
-                    "settings": settings});
-                (Some(account), Expected::Own)
-            }
-            ("POST", "/api/v1/routes") => {
-                let from = "+12015550100";
-                (Some(json!({"from": from, "accounts": ["twilio"]})), Expected::Own)
-            }
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];
                 (Some(json!({"name": "another", "scopes": scopes})), Expected::Own)
@@ -316,6 +291,9 @@ impl Walk<'_> {
             ("POST", path) if compat(path).is_some() => (compat(path), Expected::Own),
             (method, path) if of_people(method, path).is_some() => {
                 of_people(method, path).expect("it is one")
+            }
+            (method, path) if of_configuration(method, path).is_some() => {
+                of_configuration(method, path).expect("it is one")
             }
             _ => panic!("the walk does not know how to call {method} {path}: say it here"),
         }
@@ -391,6 +369,33 @@ fn compat(path: &str) -> Option<Value> {
         _ => return None,
     };
     Some(body)
+}
+
+/// The writes of accounts, routes and pools.
+fn of_configuration(method: &str, path: &str) -> Option<(Option<Value>, Expected)> {
+    let (body, expected) = match (method, path) {
+        ("POST", "/api/v1/accounts") => {
+            let sid = format!("AC{}", "8".repeat(32));
+            let url = "https://hatch.example.com";
+            let settings =
+                json!({"account_sid": sid, "auth_token": "of the second", "public_url": url});
+            let account = json!({"name": "of-the-second", "provider": "twilio",
+                "senders": ["+12015550100"], "settings": settings});
+            (account, Expected::Own)
+        }
+        ("PATCH", "/api/v1/accounts/{name}") => (json!({"senders": []}), Expected::Nothing),
+        ("POST", "/api/v1/routes") => {
+            (json!({"from": "+12015550100", "accounts": ["twilio"]}), Expected::Own)
+        }
+        ("PATCH", "/api/v1/routes/{id}") => (json!({"order": 5}), Expected::Nothing),
+        ("POST", "/api/v1/pools") => {
+            let pool = json!({"name": "of-the-second", "channel": "mms", "senders": ["73822"]});
+            (pool, Expected::Own)
+        }
+        ("PATCH", "/api/v1/pools/{name}") => (json!({"senders": ["73822"]}), Expected::Nothing),
+        _ => return None,
+    };
+    Some((Some(body), expected))
 }
 
 /// The same of writes that people make.

@@ -65,7 +65,7 @@ struct Shared {
     position: watch::Sender<Option<Position>>,
     /// How often the accounts or the routes have become others.
     accounts: watch::Sender<u64>,
-    /// How often more was told of accounts.
+    /// How often the carriers have changed.
     carriers: watch::Sender<u64>,
     /// How far the log goes; none where nothing follows it.
     head: Option<HeadWatch>,
@@ -106,7 +106,7 @@ impl Directory {
         Self::with_head(None)
     }
 
-    /// One of what the tables have, which follows nothing: for tools that look once.
+    /// A directory of what the tables hold, which does not follow the log: for tools that look once.
     #[must_use]
     pub fn of(stored: StoredConfiguration) -> Self {
         let directory = Self::of_nobody();
@@ -204,15 +204,15 @@ impl Directory {
         self.shared.view.account(id)
     }
 
-    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is one
-    /// that this build cannot read.
+    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is
+    /// one that this build cannot read.
     #[must_use]
     pub fn routes(&self) -> Vec<RouteEntry> {
         self.shared.view.routes()
     }
 
-    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks for
-    /// what there was once.
+    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks
+    /// for what there was once.
     #[must_use]
     pub fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
         self.shared.view.routes_ever(tenant)
@@ -230,7 +230,8 @@ impl Directory {
         self.shared.view.routes_of(tenant)
     }
 
-    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot read.
+    /// The pools of senders that the log keeps, of all tenants. An entry without a pool is one that this build cannot
+    /// read.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolEntry> {
         self.shared.view.pools()
@@ -248,7 +249,7 @@ impl Directory {
         self.shared.accounts.subscribe()
     }
 
-    /// What the fleet told of accounts at providers, of each of which anything was told.
+    /// The accounts at providers about which the log has an event of the fleet.
     #[must_use]
     pub fn carriers(&self) -> Vec<Arc<Carrier>> {
         self.shared.view.carriers()

@@ -249,8 +249,8 @@ impl View {
         Some(AccountEntry { id, tenant_id, account })
     }
 
-    /// The routes that are there, and those that cannot be read, in the order of their streams, which is that in which they
-    /// were made.
+    /// The routes that are there, and those that cannot be read, in the order of their streams, which is that in which
+    /// they were made.
     pub(crate) fn routes(&self) -> Vec<RouteEntry> {
         let known = self.read();
         let is_there =
@@ -349,7 +349,7 @@ impl View {
         self.read().carriers.get(&of).map(|told| Arc::clone(&told.carrier))
     }
 
-    /// As [`Known::apply`]. What was among what has changed.
+    /// As [`Known::apply`]. Returns what the events have changed.
     pub(crate) fn apply(&self, events: &[RecordedEvent]) -> Changes {
         if !events.is_empty() {
             self.write().apply(events);

@@ -59,7 +59,7 @@ fn septets(c: char) -> Option<usize> {
     if BASIC.contains(c) { Some(1) } else { EXTENSION.contains(c).then_some(2) }
 }
 
-/// Into how many parts characters of these lengths go, none of which is cut in two.
+/// The number of parts for characters of these lengths. No character is cut in two.
 fn parts(lengths: impl Iterator<Item = usize> + Clone, [alone, each]: [usize; 2]) -> u32 {
     let all: usize = lengths.clone().sum();
     if all <= alone {

@@ -71,8 +71,8 @@ impl OnDoubt {
         Self::ALL.into_iter().find(|policy| policy.as_str() == text)
     }
 
-    /// What becomes of a doubt: by what is `asked` for its message, or else by what is `set` for its account. Nobody is
-    /// asked who cannot be: it waits then.
+    /// The policy that holds for a doubt: what its message has `asked` for, or else what is `set` for its account. Where
+    /// the provider cannot be asked, `look_up` means `wait`.
     #[must_use]
     pub fn of(asked: Option<Self>, set: Option<Self>, can_look_up: bool) -> Self {
         match asked.or(set) {

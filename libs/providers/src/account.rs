@@ -113,7 +113,7 @@ impl Limits {
 pub struct Context {
     /// Where the outside reaches it.
     pub public_url: Url,
-    /// The time, for those that sign with it, or believe what was signed a short time ago.
+    /// The clock, for providers that sign with the time, or believe a signature for a short time only.
     pub clock: Arc<dyn Environment>,
 }
 
@@ -193,7 +193,7 @@ pub struct Wanted<'a> {
     pub is_test: bool,
 }
 
-/// By what it is decided whether an account takes a message: the one that there is, or one as it was.
+/// What decides whether an account takes a message: of an account as it is, or as it was at a past time.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// Its provider.
@@ -221,8 +221,8 @@ impl Terms<'_> {
             && (self.senders.is_empty() || is_sender())
     }
 
-    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which are
-    /// checked elsewhere. A name carries no files, at no provider.
+    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which
+    /// are checked elsewhere. A name carries no files, at no provider.
     fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
         if !matches!(channel, Channel::Sms | Channel::Mms) {
             return true;

@@ -31,8 +31,8 @@ pub trait Adapter: Send + Sync {
         false
     }
 
-    /// How long after an attempt [`look_up`](Self::look_up) can say for sure that the provider has nothing of it. Before
-    /// that, it may be inconclusive where nothing is there yet.
+    /// How long after an attempt [`look_up`](Self::look_up) can say for sure that the provider has nothing of it.
+    /// Before that, it may be inconclusive where nothing is there yet.
     fn conclusive_after(&self) -> Duration {
         Duration::ZERO
     }

@@ -1,7 +1,6 @@
 //! What was said to a provider in one call and what it answered, with its times and without secrets.
 //!
-//! Who wants to know makes the call within [`recording`]. Nothing is noted of other calls, and nothing of it changes a
-//! call.
+//! A call that is made within [`recording`] is noted, and no other is. The notes change nothing about the call.
 
 mod redact;
 mod timed;
@@ -24,7 +23,8 @@ tokio::task_local! {
 /// One exchange with a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// Milliseconds that a new connection took: name, TCP and TLS. None where an idle one was used, and where none came.
+    /// Milliseconds that a new connection took: name, TCP and TLS. None where an idle one was used, and where none
+    /// came.
     pub connect_ms: Option<u32>,
     /// Milliseconds until the head of the answer was there; none where none came.
     pub first_byte_ms: Option<u32>,

@@ -14,6 +14,7 @@ use http::status::StatusCode;
 use reqwest::{Client, ClientBuilder, RequestBuilder, redirect, retry};
 use url::Url;
 
+use crate::adapter::{Checked, LookedUp, Outcome};
 use crate::exchange::{Noted, TimedConnections};
 use crate::shortage::SystemNames;
 use crate::{Error, Lack};
@@ -39,6 +40,45 @@ pub(crate) enum Exchange {
     NoAnswer { detail: String },
     /// An answer came, whoever gave it.
     Answered(HttpAnswer),
+}
+
+impl Exchange {
+    /// The answer to a send; without one, what is known of the message.
+    pub(crate) fn answered(self) -> Result<HttpAnswer, Outcome> {
+        match self {
+            Self::Answered(answer) => Ok(answer),
+            Self::NotSent { code, detail } => {
+                Err(Outcome::Unavailable { code: code.to_owned(), detail })
+            }
+            Self::Shortage(lack) => Err(Outcome::Shortage(lack)),
+            Self::NoAnswer { detail } => Err(Outcome::Unknown { detail }),
+        }
+    }
+
+    /// The answer to a check of an account; without one, why there is none.
+    pub(crate) fn answered_check(self) -> Result<HttpAnswer, Checked> {
+        match self {
+            Self::Answered(answer) => Ok(answer),
+            Self::NotSent { detail, .. } | Self::NoAnswer { detail } => {
+                Err(Checked::Unanswered { detail })
+            }
+            Self::Shortage(lack) => {
+                let detail = format!("this process lacks {}", lack.as_str());
+                Err(Checked::Unanswered { detail })
+            }
+        }
+    }
+
+    /// The answer to a look-up; without one, the look-up says nothing of the message.
+    pub(crate) fn answered_look_up(self) -> Result<HttpAnswer, LookedUp> {
+        match self {
+            Self::Answered(answer) => Ok(answer),
+            Self::NotSent { detail, .. } | Self::NoAnswer { detail } => {
+                Err(LookedUp::Inconclusive { detail })
+            }
+            Self::Shortage(lack) => Err(LookedUp::Shortage(lack)),
+        }
+    }
 }
 
 /// An HTTP answer.
@@ -152,6 +192,11 @@ pub fn root_cause(error: &reqwest::Error) -> String {
 }
 
 impl HttpAnswer {
+    /// Whether a gateway answered that did not hear the provider's own answer, whatever stands in the body.
+    pub(crate) fn is_of_gateway(&self) -> bool {
+        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+    }
+
     /// The wait that `Retry-After` (RFC 9110, 10.2.3) asks for: seconds, or a date, which is taken
     /// relative to the answer's own `Date` so that no clock of ours is compared with theirs.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
@@ -210,6 +255,16 @@ pub(crate) fn check_url(setting: &'static str, url: &Url) -> Result<(), Error> {
     }
     let expected = "an http or https URL without user, query and fragment";
     Err(Error::Setting { setting, expected })
+}
+
+/// How long an account's calls may take where its settings say nothing, in milliseconds.
+pub(crate) const fn default_http_timeout_ms() -> u64 {
+    15_000
+}
+
+/// How long an account's connections may take where its settings say nothing, in milliseconds.
+pub(crate) const fn default_connect_timeout_ms() -> u64 {
+    2_000
 }
 
 /// Refuses timeouts that cannot be told apart.

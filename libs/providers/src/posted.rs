@@ -7,8 +7,8 @@ use serde_json::Value;
 pub struct Posted {
     /// How the path ends, after the account: as that of its hook.
     pub suffix: Option<&'static str>,
-    /// What the document calls it: at the short path, which matters where the path has an end of its own, and at the path
-    /// of an account.
+    /// What the document calls it: at the short path, which matters where the path has an end of its own, and at the
+    /// path of an account.
     pub operations: [&'static str; 2],
     /// The kind of the body.
     pub media_type: &'static str,

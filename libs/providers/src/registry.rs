@@ -141,6 +141,28 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
+/// As [`schema_of`], of accounts that have a `public_url`: where they have none, the installation's counts.
+pub(crate) fn schema_of_reached<T: JsonSchema>() -> Value {
+    let mut schema = schema_of::<T>();
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.retain(|key| key != "public_url");
+    }
+    schema
+}
+
+/// As [`read`], of accounts that have a `public_url`: where they have none, the one of `context` is put there.
+pub(crate) fn read_reached<T: DeserializeOwned>(
+    settings: Value,
+    context: &Context,
+    schema: &Value,
+) -> Result<T, Error> {
+    let Value::Object(mut settings) = settings else { return Err(Error::SettingForm) };
+    if settings.get("public_url").is_none_or(Value::is_null) {
+        settings.insert("public_url".to_owned(), context.public_url.as_str().into());
+    }
+    read(settings, schema)
+}
+
 /// Reads settings that may come from strangers: what is wrong is told by its key, and no value is, because any may be a
 /// secret.
 pub(crate) fn read<T: DeserializeOwned>(

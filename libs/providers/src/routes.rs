@@ -49,7 +49,7 @@ pub struct AccountHealth {
 }
 
 impl AccountHealth {
-    /// Of an account about which nothing is known.
+    /// That of an account of which nothing is known: it is ready.
     #[must_use]
     pub const fn unknown() -> Self {
         Self { availability: Availability::Ready, weight: None }
@@ -91,7 +91,7 @@ impl<'a> RouteQuestion<'a> {
         Some(route.names().cloned().collect())
     }
 
-    /// How the accounts share such messages that decide about this one, where not as their route says.
+    /// The shift of weights that holds for this message; none where the weights of its route hold.
     #[must_use]
     pub fn shift<'s>(&self, table: &RouteTable, shifts: &'s Shifts) -> Option<&'s Shift> {
         if shifts.is_empty() || self.account.is_some() {
@@ -102,8 +102,8 @@ impl<'a> RouteQuestion<'a> {
     }
 }
 
-/// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live account,
-/// whatever a route says.
+/// By which account a message goes. Only those count that take it ([`Account::takes`]): so no test reaches a live
+/// account, whatever a route says.
 #[must_use]
 pub fn route<A: AsRef<Account>>(
     question: &RouteQuestion<'_>,
@@ -124,7 +124,8 @@ pub fn route<A: AsRef<Account>>(
 
 /// As [`route`], among accounts that are known to take the message.
 ///
-/// A route none of whose accounts takes tests says nothing of them: they go by the accounts that do, as if no route fitted.
+/// A route none of whose accounts takes tests says nothing of them: they go by the accounts that do, as if no route
+/// fitted.
 #[must_use]
 pub fn route_among(
     question: &RouteQuestion<'_>,

@@ -23,8 +23,9 @@ pub trait Webhook: Send + Sync {
         &POST
     }
 
-    /// Finds out what a request is. It is [`verify`](Self::verify) that says so, unless that takes a question to
-    /// somebody else, or the provider wants an answer before it posts anything. It may wait: who calls it gives it a time.
+    /// Finds out what a request is. By default [`verify`](Self::verify) decides. A provider has its own where it must
+    /// ask another server first, such as for a key, or where it expects an answer before it posts anything. It may
+    /// wait: the caller limits the time.
     fn receive<'r>(&'r self, request: &'r RawRequest) -> BoxFuture<'r, Received<'r>> {
         Box::pin(async move {
             match self.verify(request) {
@@ -44,8 +45,8 @@ pub trait Webhook: Send + Sync {
     /// cannot, no more than the beginning of the body is read.
     fn may_be_signed(&self, headers: &HeaderMap) -> bool;
 
-    /// What may be used once only, where the signature does not cover what the request says: whoever has seen one request
-    /// could else have it say something else. A repeat says the same.
+    /// The token of the request, where the signature does not cover its content. Without it, whoever has seen one
+    /// request could post other content under the same signature. A repeat with the same content is taken.
     fn once(&self, _request: &Verified<'_>) -> Option<Once> {
         None
     }

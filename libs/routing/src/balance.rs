@@ -1,10 +1,10 @@
-//! Which part of a route's messages each of its accounts carries, by how they do: away from one that is slow to deliver or
-//! fails, and back when it is well.
+//! Which part of a route's messages each of its accounts carries, by how they do: away from one that is slow to deliver
+//! or fails, and back when it is well.
 //!
-//! The parts are of 10,000, so that those of any weights have a sum that stays. An account is *bad* where too many of its
-//! messages are delivered late, or too many of its attempts fail by the account or the way to it. Something is moved only
-//! where one is bad and another is not: where all are, the recipients' side is. Outcomes that nobody knows are no reason.
-//! An account keeps a little, so that its recovery is seen.
+//! The parts are of 10,000, so that those of any weights have a sum that stays. An account is *bad* where too many of
+//! its messages are delivered late, or too many of its attempts fail by the account or the way to it. Something is
+//! moved only where one is bad and another is not: where all are, the recipients' side is. Outcomes that nobody knows
+//! are no reason. An account keeps a little, so that its recovery is seen.
 
 use std::collections::HashMap;
 
@@ -149,7 +149,8 @@ pub struct Move {
     pub reason: Reason,
 }
 
-/// The parts that accounts of these weights have at rest: their sum is [`WHOLE`]. None where fewer than two carry anything.
+/// The parts that accounts of these weights have at rest: their sum is [`WHOLE`]. None where fewer than two carry
+/// anything.
 #[must_use]
 pub fn resting(weights: &[u16]) -> Option<Vec<u16>> {
     let carry = weights.iter().filter(|weight| **weight > 0).count();
@@ -223,8 +224,8 @@ fn back(shares: &[Share], faults: &[Option<Reason>], rules: &BalanceRules) -> Op
     Some(Move { parts, reason: Reason::Rest })
 }
 
-/// Splits `all` by `weights`, to the last one: what is left over by rounding goes to the greatest remainders. Where `all` is
-/// not more than the sum of the weights, nobody gets more than its weight.
+/// Splits `all` by `weights`, to the last one: what is left over by rounding goes to the greatest remainders. Where
+/// `all` is not more than the sum of the weights, nobody gets more than its weight.
 fn split(all: u16, weights: &[u64]) -> Vec<u16> {
     let sum: u64 = weights.iter().sum();
     if sum == 0 {
@@ -268,7 +269,7 @@ impl Shifts {
         self.0.is_empty()
     }
 
-    /// Of which messages anything was ever moved: how they travel, and to which country.
+    /// The channels and countries for which weights were ever shifted.
     pub fn ways(&self) -> impl Iterator<Item = (Channel, Option<u16>)> + '_ {
         self.0.keys().copied()
     }
@@ -308,8 +309,8 @@ pub fn in_order(accounts: &[Weighted]) -> Vec<Weighted> {
     sharing
 }
 
-/// The country that a message goes to, as far as it is balanced apart: none where it goes to no phone. The first digits of
-/// the recipient are enough.
+/// The country that a message goes to, as far as it is balanced apart: none where it goes to no phone. The first digits
+/// of the recipient are enough.
 #[must_use]
 pub fn country_of(channel: Channel, to: &str) -> Option<u16> {
     if channel == Channel::Email { None } else { Address::calling_code(to) }

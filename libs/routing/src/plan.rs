@@ -4,9 +4,9 @@
 //! first carries everything, and the others are its backups in that order.
 //!
 //! Among the primaries of a route, weights choose by weighted rendezvous hashing: each account draws a number from the
-//! message's seed and its own name, and the greatest of `-weight / ln(number)` wins. So an account has its share exactly,
-//! in the long run; all processes agree without a word; and a weight that shifts moves only the messages that it must.
-//! See Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
+//! message's seed and its own name, and the greatest of `-weight / ln(number)` wins. So an account has its share
+//! exactly, in the long run; all processes agree without a word; and a weight that shifts moves only the messages that
+//! it must. See Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
 
 use chrono::{DateTime, Utc};
 use hatch_domain::AccountChoice;
@@ -20,7 +20,7 @@ use crate::state::{AccountState, Availability};
 /// The reason of a wait for accounts to which nothing is given.
 const BREAKER: &str = "breaker";
 
-/// What `plan` found out.
+/// What [`plan`] has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The route that decides; none where no route fits, or the request names its account.
@@ -42,7 +42,7 @@ pub struct Step {
     pub weight: Option<u16>,
     /// Which share of the route's messages it has, of a primary that may carry this one.
     pub share_percent: Option<u8>,
-    /// What becomes of it.
+    /// Whether it is chosen, stands by, or is skipped.
     pub verdict: Verdict,
 }
 
@@ -66,7 +66,7 @@ impl Tier {
     }
 }
 
-/// What becomes of an account of a plan.
+/// Whether an account of a plan is chosen, stands by, or is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The message goes by it.
@@ -124,8 +124,8 @@ pub fn plan(
     planned(table, asked, tried, accounts, Draw::Seed(asked.seed))
 }
 
-/// By which account a message that is not there yet goes most probably: the one with the greatest share. The seed is not
-/// looked at.
+/// By which account a message that is not there yet goes most probably: the one with the greatest share. The seed is
+/// not looked at.
 #[must_use]
 pub fn likeliest(
     table: &RouteTable,

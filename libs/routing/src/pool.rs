@@ -64,8 +64,8 @@ impl PoolTable {
         self.of(tenant).find(|pool| pool.name.as_str() == name)
     }
 
-    /// The pool that is meant where a message names neither pool nor sender: the tenant's default one for the channel, or
-    /// else the only one. Of several that are default, the first.
+    /// The pool that is meant where a message names neither pool nor sender: the tenant's default one for the channel,
+    /// or else the only one. Of several that are default, the first.
     #[must_use]
     pub fn usual(&self, tenant: TenantId, channel: Channel) -> Option<&Pool> {
         let fitting = || self.of(tenant).filter(|pool| pool.terms.is_for(channel));
@@ -104,8 +104,8 @@ pub enum SenderHealth {
 pub struct Chosen<'a> {
     /// The sender.
     pub address: &'a Address,
-    /// Why, in a few words: `sticky`, `only_one`, `country`, `kind`, `area`, `weight` or `least_used`, behind what became of
-    /// the sender of before, where it is not that one any more.
+    /// Why, in a few words: `sticky`, `only_one`, `country`, `kind`, `area`, `weight` or `least_used`, behind what
+    /// became of the sender of before, where it is not that one any more.
     pub reason: String,
 }
 
@@ -118,11 +118,12 @@ struct Candidate<'a> {
 
 /// Chooses the sender of a message to `to`.
 ///
-/// The one of before (`sticky`) goes on, unless it has left the pool or is down: who writes with somebody knows one number.
-/// Else it is one that is up, and has something left to send, where there is such a one; of these one of the recipient's
-/// country, or else of a kind that may be known there; of these, in North America, one of the recipient's area; and of these
-/// the one that has sent the least (`usage`) by its weight. `seed` decides where that is alike. Where all are down, they are
-/// taken as if none was: the message waits. None where the message may go from no sender of the pool.
+/// The one of before (`sticky`) goes on, unless it has left the pool or is down: who writes with somebody knows one
+/// number. Else it is one that is up, and has something left to send, where there is such a one; of these one of the
+/// recipient's country, or else of a kind that may be known there; of these, in North America, one of the recipient's
+/// area; and of these the one that has sent the least (`usage`) by its weight. `seed` decides where that is alike.
+/// Where all are down, they are taken as if none was: the message waits. None where the message may go from no sender
+/// of the pool.
 #[must_use]
 pub fn choose_sender<'a>(
     pool: &'a Pool,
@@ -208,8 +209,8 @@ fn narrowed<'a>(
     Some((least.sender, why))
 }
 
-/// Whether a sender may be known where the recipient is, of whose country it is no number. Nobody knows of which country a
-/// short code is, unless it stands for an area; and no carrier of North America takes a name.
+/// Whether a sender may be known where the recipient is, of whose country it is no number. Nobody knows of which
+/// country a short code is, unless it stands for an area; and no carrier of North America takes a name.
 fn is_known_there(sender: &PoolSender, to: &Address) -> bool {
     let is_to_north_america = to.area_code().is_some();
     match SenderKind::of(&sender.address) {

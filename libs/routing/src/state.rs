@@ -35,7 +35,7 @@ pub enum Availability {
     },
 }
 
-/// What of an account is full.
+/// Which limit of an account is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Busy {
     /// As many calls are under way as it is given.

@@ -4,6 +4,9 @@ use hatch_domain::address::AddressError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Characters of what is said of a field, at most.
+const DETAIL_CHARACTERS_MAX: usize = 500;
+
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
@@ -68,13 +71,22 @@ impl FieldError {
         pointer: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+        Self { pointer: pointer.into(), code, detail: cut(detail.into()) }
     }
 
     /// What `error` says of the value at `pointer`.
     pub(crate) fn of(pointer: impl Into<String>, error: &impl Fault) -> Self {
         Self::coded(error.code(), pointer, error.to_string())
     }
+}
+
+/// The detail, which may quote a value: an error is never as long as what it is about.
+fn cut(mut detail: String) -> String {
+    if let Some((end, _)) = detail.char_indices().nth(DETAIL_CHARACTERS_MAX) {
+        detail.truncate(end);
+        detail.push('…');
+    }
+    detail
 }
 
 /// A reference token of a JSON Pointer for `name`, with the slash before it (RFC 6901, section 3).

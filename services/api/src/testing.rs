@@ -150,13 +150,7 @@ impl Api {
                 ..DoubtRules::default()
             }),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
-            carriers: Carriers {
-                accounts: vault.accounts.clone(),
-                routes: Routes::default(),
-                directory: directory.clone(),
-                figures: Arc::new(NoFigures),
-                is_balanced: true,
-            },
+            carriers: carriers(&vault, &directory),
         };
         let limits = Limits::default();
         let live = Live {
@@ -183,13 +177,7 @@ impl Api {
         let pools = Pools::default();
         let senders = PoolSenders::new(pools.clone(), directory.clone());
         let routes = Routes::default();
-        let planning = Planning {
-            accounts: accounts.clone(),
-            routes: routes.clone(),
-            directory: directory.clone(),
-            log: queries.log.clone(),
-            is_balanced: true,
-        };
+        let planning = planning((&accounts, &routes), &directory, &queries.log);
         let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
@@ -279,7 +267,7 @@ impl Api {
         key
     }
 
-    /// From now on there are accounts for such traffic and no others, each of which carries these channels.
+    /// Replaces the accounts by one for each kind of traffic. Each carries these channels.
     pub(crate) fn set_accounts(&self, traffic: &[Traffic], channels: &[Channel]) {
         let made = traffic.iter().map(|traffic| Account {
             name: traffic.as_str().parse().expect("a name"),
@@ -291,8 +279,7 @@ impl Api {
         self.accounts.replace(made.collect());
     }
 
-    /// From now on there are accounts of these names, each of which carries these channels for these tenants, and no
-    /// others.
+    /// Replaces the accounts by these, by name and tenants. Each carries these channels.
     pub(crate) fn name_accounts(&self, named: &[(&str, Tenants)], channels: &[Channel]) {
         let made = named.iter().map(|(name, tenants)| Account {
             name: name.parse().expect("a name"),
@@ -469,6 +456,31 @@ fn entropy() -> [u8; 64] {
         part.copy_from_slice(&SystemEnvironment.new_id().as_bytes()[8..]);
     }
     bytes
+}
+
+/// Accounts and their figures for queries: nobody reports any.
+fn carriers(vault: &Vault, directory: &Directory) -> Carriers {
+    Carriers {
+        accounts: vault.accounts.clone(),
+        routes: Routes::default(),
+        directory: directory.clone(),
+        figures: Arc::new(NoFigures),
+        is_balanced: true,
+    }
+}
+
+fn planning(
+    (accounts, routes): (&Accounts, &Routes),
+    directory: &Directory,
+    log: &Log,
+) -> Planning {
+    Planning {
+        accounts: accounts.clone(),
+        routes: routes.clone(),
+        directory: directory.clone(),
+        log: log.clone(),
+        is_balanced: true,
+    }
 }
 
 fn commands(

@@ -170,7 +170,8 @@ fn exports(
         said += &format!("    export {section}PROVIDER={provider}\n");
     }
     let known = hatch_simulator::known_settings(provider);
-    // What it signs with is its own, whatever is set; what it takes is what is set, and an account does without the rest.
+    // What it signs with is its own, whatever is set; what it takes is what is set, and an account does without the
+    // rest.
     for file in known.iter().filter(|known| !(is_set && known.is_secret)) {
         let Some((key, file)) = file.file else { continue };
         let path = folder.join(KEYS).join(file);

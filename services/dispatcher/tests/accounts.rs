@@ -10,18 +10,17 @@ use std::time::Duration;
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
 use hatch_dispatcher::{Dependencies, Stats, run};
+use hatch_domain::Environment;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
-use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, Environment};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };
 use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants, Trouble,
+    Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Routes, Tenants, Trouble,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -77,25 +76,8 @@ impl Adapter for Provider {
 
 /// The account of a tenant.
 fn account(tenant: Uuid, adapter: Arc<dyn Adapter>) -> Account {
-    Account {
-        of_log: false,
-        name: format!("of-{}", tenant.as_u128()).parse().expect("a name"),
-        provider: "twilio",
-        account: format!("AC{}", tenant.as_u128()),
-        channels: vec![Channel::Sms],
-        senders: Vec::new(),
-        tenants: Tenants::These(vec![TenantId(tenant)]),
-        traffic: Traffic::Live,
-        limits: Limits::default(),
-        on_doubt: None,
-        adapter,
-        hooks: Vec::new(),
-        acts_on_words: false,
-        http_timeout: Duration::from_secs(15),
-        default_subject: None,
-        is_at_provider: false,
-        reached_by: "http://127.0.0.1".parse().expect("a URL"),
-    }
+    let (n, tenants) = (tenant.as_u128(), Tenants::These(vec![TenantId(tenant)]));
+    Account { account: format!("AC{n}"), tenants, ..shared::account(&format!("of-{n}"), adapter) }
 }
 
 /// A dispatcher that nothing but the timers brings messages to.

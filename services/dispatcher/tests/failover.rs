@@ -19,14 +19,13 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
-use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, Environment, ErrorClass, SendError};
+use hatch_domain::{Environment, ErrorClass, SendError};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };
 use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants, Trouble,
+    Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Routes, Tenants, Trouble,
 };
 use hatch_routing::RouteTable;
 use tokio::sync::{Semaphore, watch};
@@ -79,25 +78,7 @@ impl Adapter for Provider {
 
 /// An account that carries text messages.
 fn account(name: &str, tenants: Tenants, adapter: Arc<dyn Adapter>) -> Account {
-    Account {
-        name: name.parse().expect("a name"),
-        provider: "twilio",
-        account: format!("AC-{name}"),
-        channels: vec![Channel::Sms],
-        senders: Vec::new(),
-        tenants,
-        traffic: Traffic::Live,
-        limits: Limits::default(),
-        on_doubt: None,
-        adapter,
-        hooks: Vec::new(),
-        acts_on_words: false,
-        http_timeout: Duration::from_secs(15),
-        default_subject: None,
-        is_at_provider: false,
-        reached_by: "http://127.0.0.1".parse().expect("a URL"),
-        of_log: false,
-    }
+    Account { tenants, ..shared::account(name, adapter) }
 }
 
 /// Everybody's accounts: in the order of their names, the first carries all that it can.

@@ -15,21 +15,18 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
-use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, Environment, Routing};
+use hatch_domain::{Environment, Routing};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
     Metadata, NewEvent, Store, StreamWrite, SystemEnvironment, pool,
 };
-use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants,
-};
+use hatch_providers::{Accounts, Adapter, BoxFuture, Outbound, Outcome, Routes};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::shared::{TEMPLATE, config};
+use crate::shared::{TEMPLATE, account, config};
 
 const TENANT: Uuid = Uuid::from_u128(1);
 
@@ -102,7 +99,7 @@ impl World {
             pool: connections,
             head,
             bus: bus.connect_again().await,
-            accounts: Accounts::new(vec![account(provider.clone())]),
+            accounts: Accounts::new(vec![account("twilio", provider.clone())]),
             routes: Routes::default(),
             directory: Directory::of_nobody(),
             in_doubt: BTreeMap::new(),
@@ -138,29 +135,6 @@ impl World {
         self.running.await.expect("no panic");
         assert_eq!(*self.expecting.asked.lock().expect("not poisoned"), [TENANT], "asked once");
         self.provider.0.load(Ordering::Relaxed)
-    }
-}
-
-/// An account that sends by `adapter`.
-fn account(adapter: Arc<dyn Adapter>) -> Account {
-    Account {
-        name: "twilio".parse().expect("a name"),
-        provider: "twilio",
-        account: "AC0".to_owned(),
-        channels: vec![Channel::Sms],
-        senders: Vec::new(),
-        tenants: Tenants::All,
-        traffic: Traffic::Live,
-        limits: Limits::default(),
-        on_doubt: None,
-        adapter,
-        hooks: Vec::new(),
-        acts_on_words: false,
-        http_timeout: Duration::from_secs(15),
-        default_subject: None,
-        is_at_provider: false,
-        reached_by: "http://127.0.0.1".parse().expect("a URL"),
-        of_log: false,
     }
 }
 

@@ -15,15 +15,12 @@ use hatch_dispatcher::{Dependencies, Stats, run};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
-use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, Environment, Priority};
+use hatch_domain::{Environment, Priority};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants,
-};
+use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes};
 use hatch_routing::RouteTable;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -205,25 +202,7 @@ impl Process {
 
 /// An account that carries everybody's text messages.
 fn account(limits: Limits, adapter: Arc<dyn Adapter>) -> Account {
-    Account {
-        name: "first".parse().expect("a name"),
-        provider: "twilio",
-        account: "AC-first".to_owned(),
-        channels: vec![Channel::Sms],
-        senders: Vec::new(),
-        tenants: Tenants::All,
-        traffic: Traffic::Live,
-        limits,
-        on_doubt: None,
-        adapter,
-        hooks: Vec::new(),
-        acts_on_words: false,
-        http_timeout: Duration::from_secs(15),
-        default_subject: None,
-        is_at_provider: false,
-        reached_by: "http://127.0.0.1".parse().expect("a URL"),
-        of_log: false,
-    }
+    Account { limits, ..shared::account("first", adapter) }
 }
 
 /// Fails where one of these was called twice, or another one.

@@ -104,8 +104,8 @@ fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> 
     })
 }
 
-/// The accounts that the simulator is to know, with what is set of them: those of the sections, and those by name that are
-/// not at the provider itself.
+/// The accounts that the simulator is to know, with what is set of them: those of the sections, and those by name that
+/// are not at the provider itself.
 fn simulated(settings: &Settings) -> anyhow::Result<Vec<simulator::Account>> {
     let (context, mut accounts) = (roles::account_context(settings), Vec::new());
     for (text, set) in &settings.accounts {

@@ -109,7 +109,8 @@ pub(crate) async fn follow(process: Arc<Process>) {
     let _: Option<()> = shutdown.run_until_cancelled(following).await;
 }
 
-/// The accounts, routes and pools of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the same settings.
+/// The accounts, routes and pools of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the
+/// same settings.
 fn apply(process: &Process, settings: &Settings) {
     match settings.rate_limit.rules() {
         Ok(rules) => {

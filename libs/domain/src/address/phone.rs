@@ -75,8 +75,8 @@ const fn is_plus(c: char) -> bool {
     matches!(c, '+' | '\u{ff0b}' | '\u{fe62}')
 }
 
-/// Whether two numbers in E.164 form are of one country. Of several countries with one code, as North America has it, it is
-/// that of the area, as far as libphonenumber knows it.
+/// Whether two numbers in E.164 form are of one country. Of several countries with one code, as North America has it,
+/// it is that of the area, as far as libphonenumber knows it.
 pub(super) fn are_of_one_country(one: &str, other: &str) -> bool {
     let code = |number: &str| {
         let digits = number.strip_prefix('+')?;

@@ -20,6 +20,6 @@ pub enum CarrierCommand {
     Shift(WeightsShifted),
 }
 
-/// Why an account is not told of. It always is.
+/// No command about an account is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CarrierRejection {}

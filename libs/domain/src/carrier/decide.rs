@@ -1,4 +1,4 @@
-//! What is told of an account: transitions, each once, however many processes saw it.
+//! Decides what is appended about an account: each transition once, however many processes report it.
 
 use super::command::{CarrierCommand, CarrierRejection};
 use super::event::CarrierEvent;

@@ -1,4 +1,4 @@
-//! What an account becomes by what is told of it.
+//! How each event changes what the fleet knows of an account.
 
 use super::event::CarrierEvent;
 use super::{Carrier, OPENINGS_MAX, Opening, SHIFTS_MAX, Shift};

@@ -1,8 +1,8 @@
 //! What the processes of an installation tell each other of an account at a provider: that its calls fail, so that
 //! nobody is to send by it for a while, and that they succeed again.
 //!
-//! A stream is of one account of a tenant and one month of UTC, so that no account fills a stream, however it flaps. What an account
-//! is now, its newest event says, whichever stream that is in ([`Carrier::following`]).
+//! A stream is of one account of a tenant and one month of UTC, so that no account fills a stream, however it flaps.
+//! What an account is now, its newest event says, whichever stream that is in ([`Carrier::following`]).
 
 pub mod command;
 mod decide;
@@ -36,8 +36,8 @@ const OPENINGS_MAX: usize = 16;
 /// Ways of sharing messages that are remembered at most, the newest.
 const SHIFTS_MAX: usize = 256;
 
-/// Openings, and shifts, that a stream takes at most: with a closing for each opening, fewer than the 10,000 events that a
-/// stream may hold. What is beyond is not told until the next month.
+/// Openings, and shifts, that a stream takes at most: with a closing for each opening, fewer than the 10,000 events
+/// that a stream may hold. What is beyond is not told until the next month.
 const OPENINGS_TOLD_MAX: u32 = 3_000;
 const SHIFTS_TOLD_MAX: u32 = 3_000;
 

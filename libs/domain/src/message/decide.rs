@@ -252,7 +252,9 @@ impl Message {
         let error = SendError {
             code: "waiting_for_rate".to_owned(),
             class: ErrorClass::Rate,
-            detail: format!("it stands in the line of its account ({reason}), and goes in its turn"),
+            detail: format!(
+                "it stands in the line of its account ({reason}), and goes in its turn"
+            ),
             permanent: false,
         };
         let (error, expires_at, waits_for) = (Some(error), Some(expires_at), Some(waits_for));

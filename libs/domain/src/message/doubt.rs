@@ -16,7 +16,7 @@ pub const BY_POLICY: &str = "in_doubt";
 const RESEND: &str = "resolved_resend";
 
 impl SendFailed {
-    /// Whether nobody knows that the attempt did not send: a policy or a person ended the doubt all the same.
+    /// Whether the attempt may have sent the message all the same: a policy or a person ended its doubt.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.error.code.as_str(), BY_POLICY | RESEND)

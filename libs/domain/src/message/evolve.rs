@@ -1,6 +1,8 @@
 //! What a message becomes by each of its events.
 
-use super::event::{MessageEvent, Resolution, SendAttempted};
+use super::event::{
+    AttemptAbandoned, MessageDeferred, MessageEvent, Resolution, RetryRequested, SendAttempted,
+};
 use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
 
@@ -47,29 +49,9 @@ impl Message {
             E::DoubtResolved(e) if e.resolution == Resolution::Resend => {
                 self.round_from = Some(e.at);
             }
-            E::AttemptAbandoned(e) => {
-                self.not_before = Some(e.retry_at);
-                self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
-                self.line = None;
-                self.note(e.attempt, |attempt| {
-                    attempt.abandoned = true;
-                    // What the provider says of its account keeps the message from that.
-                    attempt.not_sent = e.error.is_some();
-                });
-            }
-            E::MessageDeferred(e) => {
-                // Who stands in a line goes on as soon as there is room, whatever was foreseen.
-                let not_before = if e.waits_for.is_some() { e.at } else { e.until };
-                self.not_before = Some(not_before);
-                self.waits_for = e.expires_at.map(|_| e.reason.clone());
-                self.line.clone_from(&e.waits_for);
-            }
-            E::RetryRequested(e) => {
-                self.not_before = Some(e.at);
-                (self.waits_for, self.line) = (None, None);
-                self.attempts_before = self.attempt();
-                self.round_from = Some(e.at);
-            }
+            E::AttemptAbandoned(e) => self.abandon(e),
+            E::MessageDeferred(e) => self.put_off(e),
+            E::RetryRequested(e) => self.begin_round(e),
             E::MessageDelivered(e) => {
                 self.note(e.attempt, |attempt| attempt.arrived.note(e.recipient.as_ref()));
             }
@@ -108,6 +90,32 @@ impl Message {
             arrived: Told::default(),
             bounced: Told::default(),
         });
+    }
+
+    fn abandon(&mut self, event: &AttemptAbandoned) {
+        self.not_before = Some(event.retry_at);
+        self.waits_for = event.reason.clone().filter(|_| event.expires_at.is_some());
+        self.line = None;
+        self.note(event.attempt, |attempt| {
+            attempt.abandoned = true;
+            // A provider that refused the account did not take the message.
+            attempt.not_sent = event.error.is_some();
+        });
+    }
+
+    fn put_off(&mut self, event: &MessageDeferred) {
+        // A message in a line goes on as soon as there is room, which may be before `until`.
+        let not_before = if event.waits_for.is_some() { event.at } else { event.until };
+        self.not_before = Some(not_before);
+        self.waits_for = event.expires_at.map(|_| event.reason.clone());
+        self.line.clone_from(&event.waits_for);
+    }
+
+    fn begin_round(&mut self, event: &RetryRequested) {
+        self.not_before = Some(event.at);
+        (self.waits_for, self.line) = (None, None);
+        self.attempts_before = self.attempt();
+        self.round_from = Some(event.at);
     }
 
     fn note(&mut self, number: u32, note: impl FnOnce(&mut Attempt)) {

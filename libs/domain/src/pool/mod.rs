@@ -1,7 +1,7 @@
 //! Pools: several senders of a tenant, of which hatch takes one for each recipient, and stays with it.
 //!
-//! A pool's name is one of its tenant: its stream is computed from both. One that was removed may be made again. Which of
-//! its senders a message has, is decided where it is taken (`hatch-routing`), and recorded with it.
+//! A pool's name is one of its tenant: its stream is computed from both. One that was removed may be made again. Which
+//! of its senders a message has, is decided where it is taken (`hatch-routing`), and recorded with it.
 
 pub mod command;
 mod decide;

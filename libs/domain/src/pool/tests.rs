@@ -1,4 +1,4 @@
-//! What becomes of a pool, and which terms are some.
+//! How commands change a pool, and which terms it refuses.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;

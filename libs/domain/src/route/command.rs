@@ -13,8 +13,8 @@ pub enum RouteCommand {
     Change {
         /// All that can change of it, as it is to be.
         to: Box<RouteChanged>,
-        /// How often it had been changed when that was made up ([`Route::revision`](super::Route::revision)): what others
-        /// have said since is not undone by it.
+        /// How often it had been changed when that was made up ([`Route::revision`](super::Route::revision)): what
+        /// others have said since is not undone by it.
         revision: u32,
     },
     /// Remove it.

@@ -1,4 +1,4 @@
-//! What becomes of a route, and which terms are some.
+//! How commands change a route, and which terms it refuses.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;

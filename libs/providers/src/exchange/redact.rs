@@ -1,5 +1,5 @@
-//! Takes secrets out of what is kept of an exchange: what a request authenticates by, wherever it stands, and the values
-//! of whatever is called as a secret.
+//! Takes secrets out of what is kept of an exchange: what a request authenticates by, wherever it stands, and the
+//! values of whatever is called as a secret.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -32,8 +32,8 @@ impl Incoming {
         Self { headers, body: text, html, files, otherwise: Uuid::new_v5(&NAMELESS, mail) }
     }
 
-    /// The mail as it came in by `account`, carried between those of `envelope`, of whose sender `findings` say what the
-    /// provider found.
+    /// The mail as it came in by `account`, carried between those of `envelope`, of whose sender `findings` say what
+    /// the provider found.
     pub(crate) fn inbound(
         self,
         account: &str,

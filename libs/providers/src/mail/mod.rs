@@ -1,5 +1,5 @@
-//! What mails have in common, whatever provider carries them: how one is written for a provider, and how one that came in
-//! is read from the form that a provider posts.
+//! What mails have in common, whatever provider carries them: how one is written for a provider, and how one that came
+//! in is read from the form that a provider posts.
 
 pub(crate) mod envelope;
 pub(crate) mod files;

@@ -148,14 +148,9 @@ impl Adapter for MailgunAdapter {
 /// What the answer about a domain says
 /// (<https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains/get-v4-domains--name->).
 fn checked(exchange: Exchange) -> Checked {
-    let answer = match exchange {
-        Exchange::Answered(answer) => answer,
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return Checked::Unanswered { detail };
-        }
-        Exchange::Shortage(lack) => {
-            return Checked::Unanswered { detail: format!("this process lacks {}", lack.as_str()) };
-        }
+    let answer = match exchange.answered_check() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status;
     let body = serde_json::from_slice(&answer.body).ok();
@@ -255,8 +250,8 @@ fn parameters<'a>(form: &mut Form<'a>, message: &'a Outbound, email: &'a Email, 
     form.text("v:tenant_id", correlation.tenant_id.to_string());
 }
 
-/// Puts in the files that are there; those that are only linked are in the text. One that the HTML shows is called by its
-/// Content-ID, which is how Mailgun has it
+/// Puts in the files that are there; those that are only linked are in the text. One that the HTML shows is called by
+/// its Content-ID, which is how Mailgun has it
 /// (<https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-attachments>).
 fn files<'a>(form: &mut Form<'a>, message: &'a Outbound) -> Result<(), Outcome> {
     for attachment in &message.attachments {
@@ -289,17 +284,12 @@ fn mailbox<'a>(names: &Names<'a>, role: PersonRole, address: &'a Address) -> Str
 
 /// Says what an exchange means. Only Mailgun's own body is taken for Mailgun's word.
 fn outcome(exchange: Exchange) -> Outcome {
-    let answer = match exchange {
-        Exchange::NotSent { code, detail } => {
-            return Outcome::Unavailable { code: code.to_owned(), detail };
-        }
-        Exchange::Shortage(lack) => return Outcome::Shortage(lack),
-        Exchange::NoAnswer { detail } => return Outcome::Unknown { detail },
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let (status, said) = (answer.status, wire::error(&answer.body));
-    // Whatever stands in such a body, it comes from a gateway that did not hear Mailgun's answer.
-    let is_gateway = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    let is_gateway = answer.is_of_gateway();
     match said {
         said if status == StatusCode::TOO_MANY_REQUESTS => throttled(&answer, said.as_deref()),
         _ if status == StatusCode::OK => accepted(&answer),

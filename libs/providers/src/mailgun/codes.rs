@@ -1,6 +1,6 @@
 //! What Mailgun's refusals and events mean for a mail. Mailgun numbers no errors: it has HTTP's codes and words for a
-//! request (<https://documentation.mailgun.com/docs/mailgun/api-reference/mg-api-errors>), codes of mail servers and a few
-//! of its own for a mail that did not arrive
+//! request (<https://documentation.mailgun.com/docs/mailgun/api-reference/mg-api-errors>), codes of mail servers and a
+//! few of its own for a mail that did not arrive
 //! (<https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structure>).
 
 use hatch_domain::ErrorClass;

@@ -94,8 +94,8 @@ impl EventBody {
         text(&self.recipient).and_then(|recipient| Address::email(recipient).ok())
     }
 
-    /// What follows for the mail. `accepted` says that Mailgun took it, which settles a send without an answer. A failure
-    /// that is temporary is none: Mailgun goes on trying.
+    /// What follows for the mail. `accepted` says that Mailgun took it, which settles a send without an answer. A
+    /// failure that is temporary is none: Mailgun goes on trying.
     fn outcome(&self) -> ReportedOutcome {
         match self.event.as_str() {
             "delivered" => ReportedOutcome::Delivered,
@@ -150,8 +150,8 @@ impl EventBody {
         codes::of_failure(self.reason(), self.code(), text(&self.delivery["enhanced-code"]))
     }
 
-    /// The status of RFC 3463 where there is one, else the code, else the reason. What the recipient's provider blocks, or
-    /// did not take for too long, is refused this once: another mail may be taken.
+    /// The status of RFC 3463 where there is one, else the code, else the reason. What the recipient's provider blocks,
+    /// or did not take for too long, is refused this once: another mail may be taken.
     fn error(&self) -> SendError {
         let status = text(&self.delivery["enhanced-code"]).map(str::to_owned);
         let code = status.or_else(|| self.code().filter(|code| *code > 0).map(|n| n.to_string()));

@@ -1,9 +1,9 @@
-//! Mail that came in by a route whose action is `forward` to us: a form, in UTF-8, of several parts with the mail's headers
-//! and files, or with the whole mail where the URL ends in `mime`
+//! Mail that came in by a route whose action is `forward` to us: a form, in UTF-8, of several parts with the mail's
+//! headers and files, or with the whole mail where the URL ends in `mime`
 //! (<https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store/receive-http>).
 //!
-//! What Mailgun found of the sender stands among the headers, where whoever wrote the mail may have written it, too. So it
-//! is not read.
+//! What Mailgun found of the sender stands among the headers, where whoever wrote the mail may have written it, too. So
+//! it is not read.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,8 @@ fn of_form(form: &Form) -> Signature {
     Signature { timestamp, token, signature }
 }
 
-/// What of the signature is good for this mail alone. How the parts are told apart may differ in a repeat.
+/// The token that is good for this mail alone. A repeat may have another boundary and order of parts, so neither
+/// counts.
 pub(super) fn once(request: &RawRequest) -> Option<Once> {
     let form = read(request, &mut Cut::default()).ok()?;
     let mut parts: Vec<_> =

@@ -2,8 +2,9 @@
 //! (<https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events/get-v3--domain-name--events>).
 //!
 //! One that is found is certain: nobody else's mail has that id. A message that is sent again has it again, so that the
-//! events of its other attempts say nothing of the one that is asked about. That none is there follows only while Mailgun
-//! keeps the events of that time, and not before they have all been written: whoever is told `NotFound` will send again.
+//! events of its other attempts say nothing of the one that is asked about. That none is there follows only while
+//! Mailgun keeps the events of that time, and not before they have all been written: whoever is told `NotFound` will
+//! send again.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::http_client::{Exchange, HttpAnswer};
 /// Bytes of a page at most; an event is some 3 kibibytes.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Events of a page. A mail to many has several of each recipient, and one that was sent again has those of both attempts.
+/// Events of a page. A mail to many has several of each recipient, and one that was sent again has those of both
+/// attempts.
 const PAGE_EVENTS: usize = 100;
 
 /// Mailgun keeps events for a day at least. Later than this, that none is there says nothing.
@@ -46,12 +48,9 @@ fn mail_id(asked: &LookUp) -> Option<&str> {
 
 /// What follows from the page.
 pub(super) fn conclude(exchange: Exchange, asked: &LookUp, settled_after: Duration) -> LookedUp {
-    let answer = match exchange {
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return LookedUp::Inconclusive { detail };
-        }
-        Exchange::Shortage(lack) => return LookedUp::Shortage(lack),
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered_look_up() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status.as_u16();
     let page = serde_json::from_slice(&answer.body).ok().filter(|_| status == 200);

@@ -1,7 +1,7 @@
 //! Mailgun: mail, API version 3.
 //!
-//! Mailgun has no idempotency key for sends. Our own Message-ID names the mail before the call, so that its events can be
-//! looked for; our ids travel as variables, which come back with each event
+//! Mailgun has no idempotency key for sends. Our own Message-ID names the mail before the call, so that its events can
+//! be looked for; our ids travel as variables, which come back with each event
 //! (<https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages>).
 
 mod adapter;
@@ -24,8 +24,8 @@ pub use webhook::{MailgunEvents, MailgunRoutes};
 /// The provider's name in the log, the API and the webhook paths.
 pub const PROVIDER: &str = "mailgun";
 
-/// How the names of headers begin that tell Mailgun what to do: one of them sets variables, which are ours, as others are
-/// believed to be.
+/// How the names of headers begin that tell Mailgun what to do: one of them sets variables, which are ours, as others
+/// are believed to be.
 const COMMANDING_HEADERS: &str = "x-mailgun-";
 
 #[cfg(test)]

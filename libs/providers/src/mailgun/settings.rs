@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::account::{check_base_url, is_in};
-use crate::http_client::check_timeouts;
+use crate::http_client::{check_timeouts, default_connect_timeout_ms, default_http_timeout_ms};
 use crate::mail::DEFAULT_SUBJECT;
 use crate::{Error, Secret};
 
@@ -63,14 +63,6 @@ fn default_subject() -> String {
 
 const fn default_events_settled_after_ms() -> u64 {
     EVENTS_SETTLED_AFTER_MS
-}
-
-const fn default_http_timeout_ms() -> u64 {
-    15_000
-}
-
-const fn default_connect_timeout_ms() -> u64 {
-    2_000
 }
 
 impl Settings {

@@ -1,5 +1,5 @@
-//! Mailgun's signature: HMAC-SHA256 with the signing key over a timestamp and a token, which stand in the body beside it
-//! (<https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>).
+//! Mailgun's signature: HMAC-SHA256 with the signing key over a timestamp and a token, which stand in the body beside
+//! it (<https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>).
 //!
 //! It covers nothing of what the request says. So a token is good for one thing that is said: see
 //! [`Webhook::once`](crate::Webhook::once).
@@ -52,7 +52,7 @@ impl Signature {
         is_good.then_some(()).ok_or(WebhookRefusal::WrongSignature)
     }
 
-    /// What of it is good for what was `said`, and for nothing else.
+    /// Its token, which is good for the content with the hash `said`, and for no other.
     pub(super) fn once(self, said: [u8; 32]) -> Option<Once> {
         let signed_at = self.timestamp.parse().ok()?;
         Some(Once { token: self.token, signed_at, said })

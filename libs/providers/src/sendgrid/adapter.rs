@@ -88,14 +88,9 @@ impl Adapter for SendGridAdapter {
 /// What the answer about a key's scopes says
 /// (<https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions>).
 fn checked(exchange: Exchange) -> Checked {
-    let answer = match exchange {
-        Exchange::Answered(answer) => answer,
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return Checked::Unanswered { detail };
-        }
-        Exchange::Shortage(lack) => {
-            return Checked::Unanswered { detail: format!("this process lacks {}", lack.as_str()) };
-        }
+    let answer = match exchange.answered_check() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let (status, code) = (answer.status, answer.status.as_str().to_owned());
     if let Some(scopes) = Scopes::read(&answer.body).filter(|_| status.is_success()) {
@@ -172,17 +167,12 @@ fn content(message: &Outbound, email: &Email) -> Vec<Content> {
 
 /// Says what an exchange means. Only SendGrid's own body is taken for SendGrid's word.
 fn outcome(exchange: Exchange) -> Outcome {
-    let answer = match exchange {
-        Exchange::NotSent { code, detail } => {
-            return Outcome::Unavailable { code: code.to_owned(), detail };
-        }
-        Exchange::Shortage(lack) => return Outcome::Shortage(lack),
-        Exchange::NoAnswer { detail } => return Outcome::Unknown { detail },
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let (status, error) = (answer.status, ErrorBody::read(&answer.body));
-    // Whatever stands in such a body, it comes from a gateway that did not hear SendGrid's answer.
-    let is_gateway = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    let is_gateway = answer.is_of_gateway();
     match error {
         _ if status == StatusCode::TOO_MANY_REQUESTS => throttled(&answer, error.as_ref()),
         _ if status == StatusCode::ACCEPTED => accepted(&answer),

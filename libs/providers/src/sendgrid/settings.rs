@@ -9,7 +9,7 @@ use url::Url;
 use super::PROVIDER;
 use super::signature::{Key, public_key};
 use crate::account::{check_base_url, is_in};
-use crate::http_client::check_timeouts;
+use crate::http_client::{check_timeouts, default_connect_timeout_ms, default_http_timeout_ms};
 use crate::mail::DEFAULT_SUBJECT;
 use crate::{Error, Secret};
 
@@ -62,14 +62,6 @@ fn default_base_url() -> Url {
 
 fn default_subject() -> String {
     DEFAULT_SUBJECT.to_owned()
-}
-
-const fn default_http_timeout_ms() -> u64 {
-    15_000
-}
-
-const fn default_connect_timeout_ms() -> u64 {
-    2_000
 }
 
 impl Settings {

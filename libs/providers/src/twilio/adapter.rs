@@ -141,14 +141,9 @@ impl Adapter for TwilioAdapter {
 
 /// What the answer about an account says (<https://www.twilio.com/docs/iam/api/account>).
 fn checked(exchange: Exchange) -> Checked {
-    let answer = match exchange {
-        Exchange::Answered(answer) => answer,
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return Checked::Unanswered { detail };
-        }
-        Exchange::Shortage(lack) => {
-            return Checked::Unanswered { detail: format!("this process lacks {}", lack.as_str()) };
-        }
+    let answer = match exchange.answered_check() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status;
     if let Some(account) = AccountBody::read(&answer.body).filter(|_| status.is_success()) {
@@ -198,17 +193,12 @@ fn sendable(message: &Outbound) -> Result<&str, Outcome> {
 
 /// Says what an exchange means. Only Twilio's own body is taken for Twilio's word.
 fn outcome(exchange: Exchange) -> Outcome {
-    let answer = match exchange {
-        Exchange::NotSent { code, detail } => {
-            return Outcome::Unavailable { code: code.to_owned(), detail };
-        }
-        Exchange::Shortage(lack) => return Outcome::Shortage(lack),
-        Exchange::NoAnswer { detail } => return Outcome::Unknown { detail },
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status;
-    // Whatever stands in such a body, it comes from a gateway that did not hear Twilio's answer.
-    let is_gateway = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    let is_gateway = answer.is_of_gateway();
     if status == StatusCode::TOO_MANY_REQUESTS {
         throttled(&answer)
     } else if status.is_success() {

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use super::wire::ErrorBody;
 use crate::adapter::{Candidate, LookUp, LookedUp, Outbound, bounded};
-use crate::http_client::{self, Exchange};
+use crate::http_client;
 
 /// Twilio's own maximum.
 const PAGE_SIZE: &str = "1000";
@@ -123,13 +123,7 @@ async fn read_page(
     message: &Outbound,
 ) -> Result<(Page, Option<DateTime<Utc>>), LookedUp> {
     let request = (list.request)(path, message);
-    let answer = match http_client::exchange(request, PAGE_BYTES_MAX).await {
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
-            return Err(LookedUp::Inconclusive { detail });
-        }
-        Exchange::Shortage(lack) => return Err(LookedUp::Shortage(lack)),
-        Exchange::Answered(answer) => answer,
-    };
+    let answer = http_client::exchange(request, PAGE_BYTES_MAX).await.answered_look_up()?;
     let status = answer.status.as_u16();
     if status == 200 {
         let listed_at = answer.date().map(|date| date.with_timezone(&Utc));

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::account::{check_base_url, is_in};
-use crate::http_client::{check_timeouts, check_url};
+use crate::http_client::{
+    check_timeouts, check_url, default_connect_timeout_ms, default_http_timeout_ms,
+};
 use crate::{Error, Secret};
 
 /// All of Twilio's hosts are in it.
@@ -49,14 +51,6 @@ fn default_base_url() -> Url {
 
 const fn default_acts_on_words() -> bool {
     true
-}
-
-const fn default_http_timeout_ms() -> u64 {
-    15_000
-}
-
-const fn default_connect_timeout_ms() -> u64 {
-    2_000
 }
 
 impl Settings {

@@ -192,17 +192,12 @@ fn kind_of<'a>(content_type: Option<&str>, url: &str) -> Option<fn(File<'a>) -> 
 
 /// Says what an exchange means. Only Vonage's own body is taken for Vonage's word.
 fn outcome(exchange: Exchange) -> Outcome {
-    let answer = match exchange {
-        Exchange::NotSent { code, detail } => {
-            return Outcome::Unavailable { code: code.to_owned(), detail };
-        }
-        Exchange::Shortage(lack) => return Outcome::Shortage(lack),
-        Exchange::NoAnswer { detail } => return Outcome::Unknown { detail },
-        Exchange::Answered(answer) => answer,
+    let answer = match exchange.answered() {
+        Ok(answer) => answer,
+        Err(without) => return without,
     };
     let status = answer.status;
-    // Whatever stands in such a body, it comes from a gateway that did not hear Vonage's answer.
-    let is_gateway = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    let is_gateway = answer.is_of_gateway();
     if status == StatusCode::TOO_MANY_REQUESTS {
         throttled(&answer)
     } else if status.is_success() {

@@ -18,7 +18,7 @@ pub(super) const DUPLICATE: u32 = 1320;
 pub(super) enum Again {
     MayHelp,
     Never,
-    /// As soon as the account is mended, of which it speaks.
+    /// It can help once somebody has mended the account.
     WhenMended(Trouble),
 }
 

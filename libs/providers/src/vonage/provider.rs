@@ -11,19 +11,12 @@ use url::Url;
 
 use super::{PROVIDER, Settings, VonageAdapter, VonageWebhook, posted};
 use crate::account::{Account, Common, Context, Hook, webhook_path};
-use crate::registry::{self, Provider, of_development, schema_of};
+use crate::registry::{self, Provider, of_development, schema_of_reached};
 use crate::{Error, Posted};
 
 const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = schema_of::<Settings>();
-    if let Some(required) = schema["required"].as_array_mut() {
-        // The installation's own, where it is not set.
-        required.retain(|key| key != "public_url");
-    }
-    schema
-});
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of_reached::<Settings>);
 
 /// Vonage.
 #[derive(Debug)]
@@ -90,11 +83,7 @@ impl Settings {
     /// # Errors
     /// What is wrong, by its key.
     pub fn read(settings: Value, context: &Context) -> Result<Self, Error> {
-        let Value::Object(mut settings) = settings else { return Err(Error::SettingForm) };
-        if settings.get("public_url").is_none_or(Value::is_null) {
-            settings.insert("public_url".to_owned(), context.public_url.as_str().into());
-        }
-        registry::read(settings, &SCHEMA)
+        registry::read_reached(settings, context, &SCHEMA)
     }
 }
 

@@ -8,7 +8,9 @@ use url::Url;
 
 use super::token::SigningKey;
 use crate::account::{check_base_url, is_in};
-use crate::http_client::{check_timeouts, check_url};
+use crate::http_client::{
+    check_timeouts, check_url, default_connect_timeout_ms, default_http_timeout_ms,
+};
 use crate::{Error, Secret};
 
 /// All of Vonage's hosts are in one of them: the second has the name that the company had before.
@@ -51,14 +53,6 @@ pub struct Settings {
 
 fn default_base_url() -> Url {
     Url::parse("https://api.nexmo.com").expect("a constant URL parses")
-}
-
-const fn default_http_timeout_ms() -> u64 {
-    15_000
-}
-
-const fn default_connect_timeout_ms() -> u64 {
-    2_000
 }
 
 /// By what a send is authenticated.

@@ -54,7 +54,7 @@ impl Webhook for VonageWebhook {
         let body = &request.request().body;
         let fields = Fields::read(body)?;
         let account = &self.settings.api_key;
-        // Nobody's message has a status, of whatever form.
+        // A message from outside has no field `status`.
         let observation = match (fields.get("status"), fields.text("status")) {
             (None, _) => Observation::Inbound(inbound::inbound(&fields, account, body)?),
             (_, Some(status)) => Observation::Receipt(status::receipt(&fields, account, status)?),

@@ -25,7 +25,8 @@ impl ReadModel {
         Ok(read(&rows)?.map(Address::recorded))
     }
 
-    /// Remembers `chosen` in place of `before`. The sender that is remembered now: another one, where somebody was faster.
+    /// Remembers `chosen` in place of `before`. The sender that is remembered now: another one, where somebody was
+    /// faster.
     ///
     /// # Errors
     /// [`QueryError::Database`].

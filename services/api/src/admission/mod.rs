@@ -113,7 +113,7 @@ struct AdmissionState {
     stats: AdmissionStats,
 }
 
-/// Tenants of which as many messages stand in lines as may: others are taken as ever.
+/// The tenants that have as many messages in lines as they may. Other tenants' messages are accepted.
 #[derive(Debug, Default)]
 struct Crowded {
     tenants: HashSet<TenantId>,

@@ -72,7 +72,7 @@ pub struct Commands {
     pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
-    /// From what of a pool a message goes.
+    /// Chooses the sender of a message by a pool.
     pub senders: PoolSenders,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,

@@ -1,7 +1,7 @@
 //! From which sender of a pool a message goes, where its request names none.
 //!
-//! The choice itself is pure (`hatch_routing::choose_sender`). What it needs is found here: from which sender the recipient
-//! was written to before, by which accounts each sender goes, and how much it has sent.
+//! The choice itself is pure (`hatch_routing::choose_sender`). What it needs is found here: from which sender the
+//! recipient was written to before, by which accounts each sender goes, and how much it has sent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use super::send_request::{Send, stand_in};
 use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
-/// Senders of which it is counted at most what they were given. Beyond that all of it begins anew.
+/// Senders whose messages are counted, at most. Beyond that all counts begin anew.
 const COUNTED_MAX: usize = 100_000;
 
 /// Pools, and what is known of their senders.
@@ -86,8 +86,8 @@ impl PoolSenders {
         self.directory.carrier(provider, key).is_some_and(|carrier| carrier.open().is_some())
     }
 
-    /// How a sender is: down without an account that sends for it and is up, and busy where each of these has had as much
-    /// from it in this second as it takes.
+    /// How a sender is: down without an account that sends for it and is up, and busy where each of these has had as
+    /// much from it in this second as it takes.
     fn health(
         &self,
         accounts: &[Arc<Account>],
@@ -127,8 +127,8 @@ impl Commands {
             && (may_have_one() || send.from == self.senders.stand_in)
     }
 
-    /// The sender of `send` that a pool has for it, where it names none; nothing is changed by that. None where it names one,
-    /// and where its tenant has no such pool.
+    /// The sender of `send` that a pool has for it, where it names none; nothing is changed by that. None where it
+    /// names one, and where its tenant has no such pool.
     ///
     /// # Errors
     /// A pool that there is not, no sender at all, none that the caller's key may send from, or a memory that does not

@@ -14,8 +14,8 @@ const JSON: &str = "application/json";
 
 /// Where a provider posts; and the paths for messages that no known provider brings.
 const PROVIDER: &str = "/api/v1/webhooks/{provider}";
-/// The same of what has a path with an end of its own, of one account, and of both. As `{provider}` could be another path's
-/// `replay`, too, each provider has a path of its own.
+/// The same of what has a path with an end of its own, of one account, and of both. As `{provider}` could be another
+/// path's `replay`, too, each provider has a path of its own.
 const MAIL_OF_PROVIDER: &str = "/api/v1/webhooks/{provider}/inbound";
 const OF_ACCOUNT: &str = "/api/v1/webhooks/{provider}/{account}";
 const MAIL_OF_ACCOUNT: &str = "/api/v1/webhooks/{provider}/{account}/inbound";

@@ -1,7 +1,7 @@
 //! By which account a message would go, now or at a moment of the past: for who looks ahead, and who explains.
 //!
-//! The dispatcher plans by the same function, and knows more: how much room each account has. What is known here is what
-//! the fleet tells all processes: the routes, the accounts, and whose breaker is open.
+//! The dispatcher plans by the same function, and knows more: how much room each account has. What is known here is
+//! what the fleet tells all processes: the routes, the accounts, and whose breaker is open.
 
 mod past;
 mod table;
@@ -87,7 +87,8 @@ impl Planning {
         Planned { plan, states: states.collect(), is_partly_of_now: false }
     }
 
-    /// Whether any account carries the message, whether it works just now or not. Whoever sends it asks by the same function.
+    /// Whether any account carries the message, whether it works just now or not. Whoever sends it asks by the same
+    /// function.
     #[must_use]
     pub fn is_carried(&self, question: &RouteQuestion<'_>) -> bool {
         let (accounts, table) = (self.accounts.current(), self.routes.current());
@@ -95,8 +96,8 @@ impl Planning {
         !matches!(plan.decision, Decision::Nobody { .. })
     }
 
-    /// By which account the message would have gone when the log ended at `until`. Of accounts and routes of the files it is
-    /// not known how they were: they count as they are now.
+    /// By which account the message would have gone when the log ended at `until`. Of accounts and routes of the files
+    /// it is not known how they were: they count as they are now.
     ///
     /// # Errors
     /// [`PlanningError`].

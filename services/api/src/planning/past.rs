@@ -134,8 +134,8 @@ pub(super) async fn plan(
     Ok(Planned { plan, states: known.collect(), is_partly_of_now: true })
 }
 
-/// Whether something has to be known of the account. Of what accounts share, the first of them by name is told, which need
-/// not take this message. Tests may go by accounts that the route does not name.
+/// Whether something has to be known of the account. Of what accounts share, the first of them by name is told, which
+/// need not take this message. Tests may go by accounts that the route does not name.
 fn counts(
     account: &PastAccount,
     question: &RouteQuestion<'_>,

@@ -12,9 +12,18 @@ pub mod tasks;
 pub(crate) mod team;
 pub mod tenants;
 
-use hatch_eventstore::{CommandKey, RecordedEvent, Store};
+use hatch_eventstore::{Appended, CommandKey, Position, RecordedEvent, Store};
 
 use crate::problem::Problem;
+
+/// A position by which a reader sees what a command came to: its last event, or the head of the log where it changed
+/// nothing.
+async fn position_after(store: &Store, appended: Option<&Appended>) -> Result<Position, Problem> {
+    match appended {
+        Some(appended) => Ok(appended.last()),
+        None => Ok(store.log().head().await?),
+    }
+}
 
 /// The event that an idempotency key was used for first, if it was used for this request.
 async fn first_use(

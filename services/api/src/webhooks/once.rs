@@ -1,5 +1,5 @@
-//! Signatures that cover nothing of what a request says. Each is good for one thing, and for half a day: whoever has seen
-//! one request could else post whatever they like with it.
+//! Signatures that cover nothing of what a request says. Each is good for one thing, and for half a day: whoever has
+//! seen one request could else post whatever they like with it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_providers::{Once, WebhookRefusal};
@@ -20,8 +20,8 @@ const BELIEVED: TimeDelta = TimeDelta::hours(12);
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
 impl Webhooks {
-    /// Why a signature that may be used once only is not believed, where it is not. Its token is used before anything that
-    /// the request says is recorded, so that of two requests with one token one alone is.
+    /// Why a signature that may be used once only is not believed, where it is not. Its token is used before anything
+    /// that the request says is recorded, so that of two requests with one token one alone is.
     ///
     /// # Errors
     /// The tokens cannot be read.

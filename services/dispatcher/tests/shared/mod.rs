@@ -1,9 +1,13 @@
 //! What the tests of the dispatcher have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_dispatcher::{BalanceSettings, BreakerRules, Config, RetryPolicy, Waits};
+use hatch_domain::Channel;
+use hatch_domain::traffic::Traffic;
 use hatch_eventstore::testing::Template;
+use hatch_providers::{Account, Adapter, Limits, Tenants};
 
 /// A database with the tables of a dispatcher, and of the directory that it asks.
 pub(crate) const TEMPLATE: Template = Template {
@@ -38,5 +42,28 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
             call: Duration::from_secs(15),
             receipt: Duration::from_secs(60),
         },
+    }
+}
+
+/// An account that carries text messages of every tenant, without limits.
+pub(crate) fn account(name: &str, adapter: Arc<dyn Adapter>) -> Account {
+    Account {
+        name: name.parse().expect("a name"),
+        provider: "twilio",
+        account: format!("AC-{name}"),
+        channels: vec![Channel::Sms],
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::Live,
+        limits: Limits::default(),
+        on_doubt: None,
+        adapter,
+        hooks: Vec::new(),
+        acts_on_words: false,
+        http_timeout: Duration::from_secs(15),
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://127.0.0.1".parse().expect("a URL"),
+        of_log: false,
     }
 }

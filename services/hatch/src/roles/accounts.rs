@@ -109,8 +109,8 @@ pub(crate) fn accounts_by(
 }
 
 /// Whether two may be one account at their provider: with the same credentials, and what comes in is told apart by the
-/// senders that each has. Where it is not said of each message where its receipts are to be posted, there is one place for
-/// those of all messages, and that is one account's.
+/// senders that each has. Where it is not said of each message where its receipts are to be posted, there is one place
+/// for those of all messages, and that is one account's.
 fn may_be_one(settings: &Settings, [one, other]: [&Account; 2]) -> bool {
     let read = |account: &Account| -> Option<Value> {
         let (name, provider) = (account.name.as_str(), provider(account.provider)?);

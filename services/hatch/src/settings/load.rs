@@ -202,7 +202,8 @@ fn beside(servers: &Servers, set: &Figment) -> Figment {
     figment.merge(Serialized::default("public_url", &servers.url))
 }
 
-/// What `up` does otherwise, beside its accounts. Its waits are short, so that whatever can happen ends within a minute.
+/// What `up` does otherwise, beside its accounts. Its waits are short, so that whatever can happen ends within a
+/// minute.
 pub(super) fn defaults_of_up() -> serde_json::Value {
     json!({
         "authentication": "off",

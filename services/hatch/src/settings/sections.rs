@@ -21,8 +21,8 @@ const SIMULATOR_FILES: &str = "simulator";
 /// How long the accounts of `up` wait for their providers: its leases leave no room for the usual.
 const WAITS_MS: [(&str, u64); 2] = [("http_timeout_ms", 3_000), ("connect_timeout_ms", 1_000)];
 
-/// Of a lease that somebody has set shorter than `up` has it, a call takes half at most, less what its outcome needs, and
-/// the connection for it half of that.
+/// Of a lease that somebody has set shorter than `up` has it, a call takes half at most, less what its outcome needs,
+/// and the connection for it half of that.
 const OUTCOME_MS: u64 = 1_000;
 
 /// The shortest wait that is made of that.
@@ -48,8 +48,8 @@ impl OfUp {
     }
 }
 
-/// The accounts of `up`, whose simulator is at `simulator` and keeps its files in `folder`: in the order in which `up` sends by
-/// them, which is that of the registry.
+/// The accounts of `up`, whose simulator is at `simulator` and keeps its files in `folder`: in the order in which `up`
+/// sends by them, which is that of the registry.
 pub(super) fn of_up(simulator: &str, folder: &Path) -> Vec<OfUp> {
     let Ok(simulator) = Url::parse(simulator) else { return Vec::new() };
     let files = folder.join(SIMULATOR_FILES);
@@ -124,8 +124,8 @@ fn names(set: &Figment) -> Vec<AccountName> {
     accounts.into_iter().flatten().filter_map(|(name, _)| name.parse().ok()).collect()
 }
 
-/// The routes of `up`: each channel goes by the first account that carries it, and the others are its backups. None where
-/// somebody has accounts of his own, or routes.
+/// The routes of `up`: each channel goes by the first account that carries it, and the others are its backups. None
+/// where somebody has accounts of his own, or routes.
 fn routes_of_up(all: &[OfUp], set: &Figment) -> Option<Json> {
     let is_of_up = |name: &AccountName| all.iter().any(|one| one.name == *name);
     let is_known = environment::schema()["properties"].get("routes").is_some();

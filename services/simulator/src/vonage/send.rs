@@ -63,7 +63,7 @@ async fn answer(
         .and_then(|()| request.check(&simulator.config))
         .map(|()| react(&to, calls));
     let refusal = match reaction {
-        // It takes messages to whoever does not want any, and rejects them later.
+        // Vonage accepts a message to a person who has opted out, and rejects it later.
         Ok(Reaction::Accept(_) | Reaction::OptedOut) => {
             let answering = match mode {
                 Mode::Mute => Answering::Never,

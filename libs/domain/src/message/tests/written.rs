@@ -35,7 +35,7 @@ fn an_unknown_type_version_or_shape_is_an_error_not_a_guess() {
 
 pub(super) fn every_event() -> Vec<MessageEvent> {
     let delivered = receipt(1, ReceiptOutcome::Delivered);
-    vec![
+    let mut events: Vec<MessageEvent> = vec![
         request().into(),
         attempted(1, 1),
         sent(1),
@@ -81,10 +81,18 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         deferred("rate", 6),
         RetryRequested { at: at(7) }.into(),
         MessageReread { message: Box::new(reread()), at: at(8) }.into(),
+    ];
+    events.extend(later_events(delivered.receipt_id));
+    events
+}
+
+/// What happens to a message after it has arrived, or was in doubt.
+fn later_events(receipt_id: Uuid) -> Vec<MessageEvent> {
+    vec![
         RecipientComplained {
             attempt: 1,
             provider_message_id: "LRzXl_NHStOGhQ4kofSm_A".to_owned(),
-            receipt_id: delivered.receipt_id,
+            receipt_id,
             recipient: mailbox("ann@example.com"),
             reason: "spamreport".to_owned(),
             at: at(8),
@@ -93,7 +101,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         RecipientUnsubscribed {
             attempt: 1,
             provider_message_id: "LRzXl_NHStOGhQ4kofSm_A".to_owned(),
-            receipt_id: delivered.receipt_id,
+            receipt_id,
             recipient: mailbox("ann@example.com"),
             reason: "group_unsubscribe".to_owned(),
             at: at(8),

@@ -1,5 +1,5 @@
-//! The adapter over real HTTP against servers that answer, break off or stay silent, and the webhooks against signatures
-//! that others made.
+//! The adapter over real HTTP against servers that answer, break off or stay silent, and the webhooks against
+//! signatures that others made.
 
 use bytes::Bytes;
 use hatch_domain::address::Address;

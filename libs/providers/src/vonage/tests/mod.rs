@@ -1,5 +1,5 @@
-//! The adapter over real HTTP against servers that answer, break off or stay silent, and the webhook against tokens that
-//! another library signed.
+//! The adapter over real HTTP against servers that answer, break off or stay silent, and the webhook against tokens
+//! that another library signed.
 
 use std::sync::Arc;
 

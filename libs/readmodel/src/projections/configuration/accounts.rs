@@ -49,6 +49,10 @@ pub(super) struct AccountRow {
 impl StreamRow for AccountRow {
     type Event = AccountEvent;
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     fn begins(event: &AccountEvent) -> bool {
         matches!(event, AccountEvent::AccountCreated(_))
     }

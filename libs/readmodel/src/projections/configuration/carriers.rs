@@ -1,4 +1,4 @@
-//! The rows of what the fleet told of accounts at providers: one a month of each account of which anything was told.
+//! The rows of carriers: one for each account at a provider and month in which the fleet appended an event about it.
 
 use hatch_domain::Decider;
 use hatch_domain::carrier::Carrier;
@@ -43,6 +43,10 @@ pub(super) struct CarrierRow {
 
 impl StreamRow for CarrierRow {
     type Event = CarrierEvent;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
 
     /// Any may be the first of a month.
     fn begins(_: &CarrierEvent) -> bool {

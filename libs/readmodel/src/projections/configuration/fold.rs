@@ -66,6 +66,9 @@ pub(super) trait StreamRow: Sized {
     /// What its stream has.
     type Event: DomainEvent;
 
+    /// Its stream.
+    fn id(&self) -> Uuid;
+
     /// Whether a row begins with this event.
     fn begins(event: &Self::Event) -> bool;
 
@@ -111,6 +114,10 @@ pub(super) fn fold_tenants(
 impl StreamRow for ApiKeyRow {
     type Event = ApiKeyEvent;
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     fn begins(event: &ApiKeyEvent) -> bool {
         matches!(event, ApiKeyEvent::ApiKeyCreated(_))
     }
@@ -149,6 +156,10 @@ impl StreamRow for ApiKeyRow {
 
 impl StreamRow for MemberRow {
     type Event = MemberEvent;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
 
     fn begins(event: &MemberEvent) -> bool {
         matches!(event, MemberEvent::MemberInvited(_))

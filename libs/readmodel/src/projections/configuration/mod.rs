@@ -32,13 +32,14 @@ use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
 use serde_json::value::RawValue;
+use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
 use self::accounts::AccountRow;
 use self::carriers::CarrierRow;
-use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
+use self::fold::{ApiKeyRow, MemberRow, StreamRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
 pub use self::pool_query::{PoolInfo, PoolSenderInfo};
@@ -46,14 +47,15 @@ use self::pools::PoolRow;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
 pub use self::route_query::{RouteAccount, RouteInfo};
 use self::routes::RouteRow;
-use crate::engine::{WriteContext, Writer, begun_before, facts};
+use crate::engine::{Table, WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log
+/// itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
     version: 3,
@@ -100,78 +102,47 @@ impl Writer for ConfigurationWriter {
 
 async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
     let page = as_written(into, page).await?;
-    let of_tenants = facts::<Tenant>(&page)?;
-    let of_keys = facts::<ApiKey>(&page)?;
-    let mut tenants = BTreeMap::new();
+    apply_tenants(into, &page).await?;
+    apply_to::<ApiKey, _>(into, &page, tables::LOAD_KEYS, ApiKeyRow::read, &tables::API_KEYS)
+        .await?;
+    apply_to::<Member, _>(into, &page, tables::LOAD_MEMBERS, MemberRow::read, &tables::MEMBERS)
+        .await?;
+    let (load, accounts) = (accounts::LOAD_ACCOUNTS, &accounts::ACCOUNTS);
+    apply_to::<Account, _>(into, &page, load, AccountRow::read, accounts).await?;
+    apply_to::<Route, _>(into, &page, routes::LOAD_ROUTES, RouteRow::read, &routes::ROUTES).await?;
+    let (load, carriers) = (carriers::LOAD_CARRIERS, &carriers::CARRIERS);
+    apply_to::<Carrier, _>(into, &page, load, CarrierRow::read, carriers).await?;
+    apply_to::<Pool, _>(into, &page, pools::LOAD_POOLS, PoolRow::read, &pools::POOLS).await
+}
+
+async fn apply_tenants(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_tenants = facts::<Tenant>(page)?;
+    let mut rows = BTreeMap::new();
     for row in into.query(tables::LOAD_TENANTS, &begun_before(&of_tenants)).await? {
         let row = TenantRow::read(&row)?;
-        tenants.insert(row.tenant_id, row);
+        rows.insert(row.tenant_id, row);
     }
-    let mut keys = BTreeMap::new();
-    for row in into.query(tables::LOAD_KEYS, &begun_before(&of_keys)).await? {
-        let row = ApiKeyRow::read(&row)?;
-        keys.insert(row.id, row);
-    }
-    let of_members = facts::<Member>(&page)?;
-    let mut members = BTreeMap::new();
-    for row in into.query(tables::LOAD_MEMBERS, &begun_before(&of_members)).await? {
-        let row = MemberRow::read(&row)?;
-        members.insert(row.id, row);
-    }
-    let tenants = fold_tenants(tenants, &of_tenants);
-    let keys = fold(keys, &of_keys)?;
-    let members = fold(members, &of_members)?;
-    tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
-    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
-    tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
-    apply_accounts(into, &page).await?;
-    apply_routes(into, &page).await?;
-    apply_carriers(into, &page).await?;
-    apply_pools(into, &page).await
+    let rows = fold_tenants(rows, &of_tenants);
+    tables::TENANTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
-async fn apply_pools(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let of_pools = facts::<Pool>(page)?;
+/// Folds the events of `page` that streams of the kind `D` have into their rows: `load` finds those that there are,
+/// `read` reads one, and `table` has them.
+async fn apply_to<D: Decider, R: StreamRow<Event = D::Event> + Sync + 'static>(
+    into: WriteContext<'_>,
+    page: &[Arc<RecordedEvent>],
+    load: &'static str,
+    read: fn(&Row) -> Result<R, Error>,
+    table: &'static Table<R>,
+) -> Result<(), Error> {
+    let facts = facts::<D>(page)?;
     let mut rows = BTreeMap::new();
-    for row in into.query(pools::LOAD_POOLS, &begun_before(&of_pools)).await? {
-        let row = PoolRow::read(&row)?;
-        rows.insert(row.id, row);
+    for row in into.query(load, &begun_before(&facts)).await? {
+        let row = read(&row)?;
+        rows.insert(row.id(), row);
     }
-    let rows = fold(rows, &of_pools)?;
-    pools::POOLS.upsert(into, &rows.values().collect::<Vec<_>>()).await
-}
-
-async fn apply_carriers(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let of_carriers = facts::<Carrier>(page)?;
-    let mut rows = BTreeMap::new();
-    for row in into.query(carriers::LOAD_CARRIERS, &begun_before(&of_carriers)).await? {
-        let row = CarrierRow::read(&row)?;
-        rows.insert(row.id, row);
-    }
-    let rows = fold(rows, &of_carriers)?;
-    carriers::CARRIERS.upsert(into, &rows.values().collect::<Vec<_>>()).await
-}
-
-async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let of_accounts = facts::<Account>(page)?;
-    let mut rows = BTreeMap::new();
-    for row in into.query(accounts::LOAD_ACCOUNTS, &begun_before(&of_accounts)).await? {
-        let row = AccountRow::read(&row)?;
-        rows.insert(row.id, row);
-    }
-    let rows = fold(rows, &of_accounts)?;
-    accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
-}
-
-async fn apply_routes(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let of_routes = facts::<Route>(page)?;
-    let mut rows = BTreeMap::new();
-    for row in into.query(routes::LOAD_ROUTES, &begun_before(&of_routes)).await? {
-        let row = RouteRow::read(&row)?;
-        rows.insert(row.id, row);
-    }
-    let rows = fold(rows, &of_routes)?;
-    routes::ROUTES.upsert(into, &rows.values().collect::<Vec<_>>()).await
+    let rows = fold(rows, &facts)?;
+    table.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the

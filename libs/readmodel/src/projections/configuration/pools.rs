@@ -45,6 +45,10 @@ pub(super) struct PoolRow {
 impl StreamRow for PoolRow {
     type Event = PoolEvent;
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     fn begins(event: &PoolEvent) -> bool {
         matches!(event, PoolEvent::PoolCreated(_))
     }

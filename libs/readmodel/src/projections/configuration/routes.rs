@@ -45,6 +45,10 @@ pub(super) struct RouteRow {
 impl StreamRow for RouteRow {
     type Event = RouteEvent;
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     fn begins(event: &RouteEvent) -> bool {
         matches!(event, RouteEvent::RouteCreated(_))
     }

@@ -29,7 +29,7 @@ use crate::auth::{Caller, Door};
 use crate::commands::Commands;
 use crate::field_error::token;
 use crate::problem::{FieldCode, FieldError, Problem};
-use crate::resources::first_use;
+use crate::resources::{first_use, position_after};
 
 /// How often a change is made up anew, where others change the account as well.
 const TRIALS_MAX: usize = 8;
@@ -372,11 +372,7 @@ fn execute<'a>(
 }
 
 async fn written(store: &Store, executed: Executed<Account>) -> Result<Written, Problem> {
-    let position = match executed.appended {
-        Some(appended) => appended.last(),
-        // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
-    };
+    let position = position_after(store, executed.appended.as_ref()).await?;
     Ok(Written { account: AccountInfo::of(&executed.state), position, replayed: false })
 }
 

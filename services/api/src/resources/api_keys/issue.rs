@@ -23,7 +23,7 @@ use super::power::Power;
 use super::request::{KeyRequest, Wanted};
 use crate::auth::{Caller, Door};
 use crate::problem::{FieldCode, FieldError, Problem};
-use crate::resources::first_use;
+use crate::resources::{first_use, position_after};
 
 /// What keys are called where there is none.
 const WHAT: &str = "API key";
@@ -211,11 +211,7 @@ pub async fn revoke(store: &Store, issuer: &Issuer, id: &KeyId) -> Result<Change
             (loaded.state, None)
         }
     };
-    let position = match appended {
-        Some(appended) => appended.last(),
-        // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
-    };
+    let position = position_after(store, appended.as_ref()).await?;
     Ok(Changed { id: id.clone(), key: state, position })
 }
 

@@ -21,6 +21,7 @@ use super::request::{InviteRequest, Wanted};
 use crate::auth::{Caller, Door};
 use crate::people::{Link, invitation_url};
 use crate::problem::Problem;
+use crate::resources::position_after;
 
 /// What members are called where there is none.
 pub(super) const WHAT: &str = "member";
@@ -251,11 +252,7 @@ async fn take_away(
         .await;
     let mut transacted = transacted?;
     let Loaded::<Member> { state, .. } = transacted.streams.take(id.0).unwrap_or_default();
-    let position = match transacted.appended {
-        Some(appended) => appended.last(),
-        // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
-    };
+    let position = position_after(store, transacted.appended.as_ref()).await?;
     Ok(Written { member: MemberInfo::of(id, &state), url: None, position, replayed: false })
 }
 

@@ -15,7 +15,7 @@ use super::request::{Asked, Wanted};
 use crate::auth::{Caller, Door};
 use crate::commands::Commands;
 use crate::problem::{FieldCode, FieldError, Problem};
-use crate::resources::first_use;
+use crate::resources::{first_use, position_after};
 
 /// How often a change is made up anew, where others change the pool as well.
 const TRIALS_MAX: usize = 8;
@@ -115,11 +115,7 @@ fn execute<'a>(caller: &Caller, id: PoolId, command: &'a PoolCommand) -> Execute
 }
 
 async fn written(store: &Store, executed: Executed<Pool>) -> Result<Written, Problem> {
-    let position = match executed.appended {
-        Some(appended) => appended.last(),
-        // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
-    };
+    let position = position_after(store, executed.appended.as_ref()).await?;
     Ok(Written { pool: PoolInfo::of(&executed.state), position, replayed: false })
 }
 

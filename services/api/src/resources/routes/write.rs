@@ -18,7 +18,7 @@ use super::request::{Asked, Wanted};
 use crate::auth::{Caller, Door};
 use crate::commands::Commands;
 use crate::problem::{FieldCode, FieldError, Problem};
-use crate::resources::first_use;
+use crate::resources::{first_use, position_after};
 
 /// How often a change is made up anew, where others change the route as well.
 const TRIALS_MAX: usize = 8;
@@ -175,11 +175,7 @@ async fn written(
     id: RouteId,
     executed: Executed<Route>,
 ) -> Result<Written, Problem> {
-    let position = match executed.appended {
-        Some(appended) => appended.last(),
-        // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
-    };
+    let position = position_after(store, executed.appended.as_ref()).await?;
     Ok(Written { route: RouteInfo::of(id, &executed.state), position, replayed: false })
 }
 

@@ -1,8 +1,8 @@
 //! Does the tasks that were asked for: several at a time, each by one process at a time.
 //!
-//! The parts that are begun with are written down before, and each is done by a command with a key of its own: a process
-//! that goes on with a task does none of them twice. Tasks take turns: one that is slow, or long, keeps no other from being
-//! begun.
+//! The parts that are begun with are written down before, and each is done by a command with a key of its own: a
+//! process that goes on with a task does none of them twice. Tasks take turns: one that is slow, or long, keeps no
+//! other from being begun.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ const AT_ONCE: usize = 4;
 /// How long a task is one process's, unless that says that it goes on.
 const LEASE_SECONDS: f64 = 60.0;
 
-/// How long a process stays with a task until others have their turn, and how long it waits for the next part meanwhile.
+/// How long a process stays with a task until others have their turn, and how long it waits for the next part
+/// meanwhile.
 const TURN: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -46,8 +47,8 @@ const UNDER_WAY_MAX: usize = 16;
 const TRIES_MAX: usize = 20;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// Messages that are counted beforehand at most, and those that failed of which a page is looked for at a time: however few
-/// of them a filter lets through, PostgreSQL answers in time.
+/// Messages that are counted beforehand at most, and those that failed of which a page is looked for at a time: however
+/// few of them a filter lets through, PostgreSQL answers in time.
 const COUNTED_MAX: u32 = 100_000;
 const LOOKED_AT: i64 = 5_000;
 
@@ -108,7 +109,7 @@ pub async fn run(store: Store, read_model: ReadModel, shutdown: CancellationToke
         }
         if Instant::now() >= forget_at {
             let before = worker.store.environment().now() - KEPT;
-            // What is not forgotten now is later.
+            // Those that remain are forgotten next time.
             let _ = worker.read_model.forget_tasks(before).await;
             forget_at = Instant::now() + FORGET_EVERY;
         }
@@ -178,8 +179,8 @@ impl Worker {
         }
     }
 
-    /// Begins with the next of those that failed and that the filter lets through, if there may be any. Of very many, it
-    /// looks at some, and goes on behind these.
+    /// Begins with the next of those that failed and that the filter lets through, if there may be any. Of very many,
+    /// it looks at some, and goes on behind these.
     async fn next_failed(
         &self,
         filter: &MessageFilter,
@@ -203,8 +204,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// Does the parts that are begun with, at the rate that was asked for, and says how long the next ones have to wait;
-    /// none where the log did not answer for one of them: all of them are begun with again.
+    /// Does the parts that are begun with, at the rate that was asked for, and says how long the next ones have to
+    /// wait; none where the log did not answer for one of them: all of them are begun with again.
     async fn do_page(&self, task: &mut LeasedTask, rate_per_s: f64) -> Option<Duration> {
         let begun = Instant::now();
         let slot = |n: usize| begun + Duration::from_secs_f64(f64::from(small(n)) / rate_per_s);

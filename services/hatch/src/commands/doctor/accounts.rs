@@ -15,8 +15,8 @@ use crate::settings::Settings;
 /// Accounts of the log that are named, at most.
 const OF_LOG_MAX: usize = 50;
 
-/// Replaces the findings of accounts that are set as they should be by what the dispatchers say of them, and adds what is
-/// wrong with those that are not set but kept in the log.
+/// Replaces the findings of accounts that are set as they should be by what the dispatchers say of them, and adds what
+/// is wrong with those that are not set but kept in the log.
 pub(super) async fn tell(settings: &Settings, database: &Reached, findings: &mut Vec<Finding>) {
     let Ok(database) = database else { return };
     let read = async |client: &mut Connection| {

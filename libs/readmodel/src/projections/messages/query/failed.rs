@@ -52,8 +52,8 @@ impl ReadModel {
         Ok(list)
     }
 
-    /// Of the messages of `tenant` with that status, the newest `count` that began before `before`: where the oldest of them
-    /// began; none where there are none.
+    /// Of the messages of `tenant` with that status, the newest `count` that began before `before`: where the oldest of
+    /// them began; none where there are none.
     ///
     /// # Errors
     /// [`QueryError::Database`].
@@ -70,8 +70,8 @@ impl ReadModel {
         Ok(oldest.transpose().map_err(Error::from)?.flatten().map(Position))
     }
 
-    /// Those of `tenant` that `filter` lets through and that began at `from` or later and before `before`, the newest first:
-    /// where each began, and its id.
+    /// Those of `tenant` that `filter` lets through and that began at `from` or later and before `before`, the newest
+    /// first: where each began, and its id.
     ///
     /// # Errors
     /// [`QueryError::Database`].

@@ -46,8 +46,8 @@ pub struct MessageInDoubt {
 }
 
 impl ReadModel {
-    /// The messages of `tenant` that are in doubt and that `filter` lets through, the oldest message first: what waits for
-    /// longest is to be seen first, and what joins the list while it is paged is not missed.
+    /// The messages of `tenant` that are in doubt and that `filter` lets through, the oldest message first: what waits
+    /// for longest is to be seen first, and what joins the list while it is paged is not missed.
     ///
     /// # Errors
     /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
