@@ -8,12 +8,12 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, ErrorClass};
-use hatch_providers::{Account, Outcome, Tenants};
+use hatch_providers::Outcome;
 use hatch_routing::{Route, RouteName, RouteTable, Weighted};
 use uuid::Uuid;
 
-use crate::shared::config;
-use crate::{Process, Provider, TENANT, World, account, accounts, refused, refused_for};
+use crate::shared::{account, config};
+use crate::{Process, Provider, TENANT, World, accounts, refused, refused_for};
 
 /// The tenant's route of these accounts alone.
 fn route(accounts: &[(&str, u16)]) -> RouteTable {
@@ -129,7 +129,7 @@ async fn a_message_in_a_line_goes_on_as_soon_as_a_route_leads_it_elsewhere() {
 async fn a_message_in_a_line_goes_by_another_account_when_its_own_carries_its_channel_no_more() {
     let world = World::new().await;
     let (first, second) = (Provider::hanging(), Provider::new(None));
-    let process = world.dispatch(one_account(&first), config(8, 1)).await;
+    let process = world.dispatch(vec![account("first", first.clone())], config(8, 1)).await;
     let [_, id] = one_in_line(&world, &first).await;
     let Process { shutdown, running, .. } = process;
     shutdown.cancel();
@@ -142,8 +142,4 @@ async fn a_message_in_a_line_goes_by_another_account_when_its_own_carries_its_ch
     world.becomes(TENANT, id, Status::Sent).await;
     assert_eq!(world.attempted(id).await, ["second"]);
     world.stop(vec![process]).await;
-}
-
-fn one_account(first: &Arc<Provider>) -> Vec<Account> {
-    vec![account("first", Tenants::All, first.clone())]
 }
