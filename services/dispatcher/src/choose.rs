@@ -214,7 +214,7 @@ impl Dispatcher {
         self.rates.availability(&sought.load(account))
     }
 
-    /// The same of one that has no room yet.
+    /// The same of a message for which no room was found beforehand.
     pub(crate) fn plan_now(&self, carriers: &Carriers, sought: Sought<'_>) -> Plan {
         self.plan(carriers, sought, &carriers.tried(sought.message), None)
     }
