@@ -12,17 +12,18 @@ use crate::{DueTimer, Error, Timers};
 const PARK: &str = "
     UPDATE due.timers SET look_at = $3, lane = $4, waits_for = $5 WHERE stream_id = $1 AND position = $2";
 
-/// From one that is waited for to the next, by the index: however many wait for each.
+/// From one that is waited for to the next, by the index: however many wait for each, and however many lines there are.
 const WAITED_FOR: &str = "
     WITH RECURSIVE waited(lane, waits_for) AS (
         SELECT l.lane, (SELECT t.waits_for FROM due.timers t
                          WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting'
+                           AND NOT starts_with(t.waits_for, 'rate:')
                          ORDER BY t.waits_for LIMIT 1)
           FROM unnest($2::text[]) AS l(lane)
         UNION ALL
         SELECT w.lane, (SELECT t.waits_for FROM due.timers t
                          WHERE t.kind = $1 AND t.lane = w.lane AND t.lane LIKE '% waiting'
-                           AND t.waits_for > w.waits_for
+                           AND NOT starts_with(t.waits_for, 'rate:') AND t.waits_for > w.waits_for
                          ORDER BY t.waits_for LIMIT 1)
           FROM waited w WHERE w.waits_for IS NOT NULL)
     SELECT DISTINCT waits_for FROM waited WHERE waits_for <> ''";
@@ -110,7 +111,7 @@ impl Timers {
         self.execute(PARK, &[id, position, &look_at, &lane, &waits_for]).await
     }
 
-    /// For whom streams wait that are parked in these lanes.
+    /// For whom streams wait that are parked in these lanes, and stand in no line.
     ///
     /// # Errors
     /// PostgreSQL's.

@@ -67,8 +67,8 @@ pub struct Lane {
     find_room: FindRoom,
 }
 
-/// Finds what most of the work of a lane takes, where that is limited now.
-pub type FindRoom = Box<dyn Fn() -> Option<Arc<Semaphore>> + Send + Sync>;
+/// Finds what most of the work of a lane takes, where that is limited now, and how much of it is left to others.
+pub type FindRoom = Box<dyn Fn() -> Option<(Arc<Semaphore>, usize)> + Send + Sync>;
 
 /// A permit to look at a stream.
 pub struct Permit {
@@ -104,7 +104,10 @@ impl Lane {
         let more = std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok());
         let permits = std::iter::once(first).chain(more).take(BATCH_MAX);
         let limited = (self.find_room)();
-        let room = || limited.as_ref()?.clone().try_acquire_owned().ok();
+        let room = || {
+            let (room, _) = limited.as_ref().filter(|(of, left)| of.available_permits() > *left)?;
+            room.clone().try_acquire_owned().ok()
+        };
         let mut taken: Vec<Permit> = permits
             .map(|permit| Permit { permit, permits: self.permits.clone(), room: room() })
             .collect();
@@ -257,5 +260,23 @@ impl<H: Handler> Sweeper<H> {
                 tracing::warn!(%stream_id, error = %error, "a timer cannot be moved");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lane_takes_no_room_that_is_left_to_others() {
+        let (room, permits) = (Arc::new(Semaphore::new(10)), Arc::new(Semaphore::new(64)));
+        let found = Arc::clone(&room);
+        let find_room = Box::new(move || Some((Arc::clone(&found), 3)));
+        let lane = Lane::new(vec!["sms"], &[&["normal"]], permits, find_room);
+        let (taken, is_full) = lane.take().await;
+        assert_eq!((taken.len(), is_full, room.available_permits()), (7, false, 3));
+        let (more, is_full) = lane.take().await;
+        assert!(more.iter().all(|permit| permit.room.is_none()));
+        assert_eq!((more.len(), is_full), (BATCH_WITHOUT_ROOM, true), "what is due may need none");
     }
 }

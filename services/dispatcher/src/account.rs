@@ -77,7 +77,7 @@ impl SendingAccount {
         self.room.clone().try_acquire_owned().ok()
     }
 
-    /// Whether the same messages go by it.
+    /// Whether the same messages go by it, and as many.
     fn takes_the_same_as(&self, other: &Self) -> bool {
         self.name == other.name
             && self.key() == other.key()
@@ -85,6 +85,7 @@ impl SendingAccount {
             && self.senders == other.senders
             && self.tenants == other.tenants
             && self.traffic == other.traffic
+            && self.limits == other.limits
     }
 }
 
@@ -189,11 +190,12 @@ impl Carriers {
         self.on(channel).count()
     }
 
-    /// The room of the account that alone carries a channel.
-    pub(crate) fn only_room(&self, channel: Channel) -> Option<Arc<Semaphore>> {
+    /// The room of the account that alone carries a channel, and how much of it is kept for what is urgent.
+    pub(crate) fn only_room(&self, channel: Channel) -> Option<(Arc<Semaphore>, usize)> {
         let mut all = self.on(channel);
         let only = all.next()?;
-        all.next().is_none().then(|| only.room.clone())
+        let kept = kept(only.room_max, Priority::Normal);
+        all.next().is_none().then(|| (only.room.clone(), kept))
     }
 
     /// What is known of the accounts that timers call so, of which a message waits for any.

@@ -217,6 +217,11 @@ impl Dispatcher {
         self.rates.availability(&sought.load(account))
     }
 
+    /// The same of a message for which no room was found beforehand.
+    pub(crate) fn plan_now(&self, carriers: &Carriers, sought: Sought<'_>) -> Plan {
+        self.plan(carriers, sought, &carriers.tried(sought.message), None)
+    }
+
     fn busy_or_waits(
         &self,
         carriers: &Carriers,
@@ -253,7 +258,7 @@ impl Dispatcher {
     /// For which accounts a message waits as all is now; none where it need not wait for one that works.
     pub(crate) fn waits(&self, sought: Sought<'_>) -> Option<Vec<SendingAccount>> {
         let carriers = self.carriers();
-        let plan = self.plan(&carriers, sought, &carriers.tried(sought.message), None);
+        let plan = self.plan_now(&carriers, sought);
         match &plan.decision {
             Decision::Take(_) => None,
             Decision::Wait { account: Some(name), .. } => {

@@ -19,7 +19,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
 
 use crate::Dispatcher;
-use crate::account::{SendingAccount, any_of};
+use crate::account::{Carriers, SendingAccount, any_of};
 use crate::attempt::{Next, PendingMessage};
 use crate::choose::Sought;
 use crate::due::after;
@@ -46,6 +46,9 @@ const NEW_DAY_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// For whom a message waits that no account of this process takes, or more than can be named.
 const NOBODY: &str = "-";
+
+/// Lines of accounts that nobody has, of which some are let go at a time.
+const NOBODYS_LINES: usize = 32;
 
 /// How long the lanes wait that no account of this process carries: others may have one, and come first.
 const WITHOUT_ACCOUNT: Duration = Duration::from_secs(2);
@@ -223,10 +226,6 @@ impl Dispatcher {
         let mut has_more = self.sort(&parked).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
-            // Those are served elsewhere; of accounts that nobody here has, they are let go as all others.
-            if carriers.accounts().iter().any(|account| is_line_of(&called, account).is_some()) {
-                continue;
-            }
             let healths = carriers.waited_for(&called);
             // Any of them will do.
             let Some(limit) = healths.iter().map(|health| health.releasable()).max() else {
@@ -240,6 +239,7 @@ impl Dispatcher {
                 has_more |= limit == RELEASED.1 && reaches(released, limit);
             }
         }
+        nobodys.extend(self.nobodys_lines(&carriers));
         if sorted.nobodys_go(!nobodys.is_empty(), self.config.account_backoff.1) {
             let of: Vec<_> = nobodys.iter().map(String::as_str).collect();
             // Whose high ones nobody takes at all, they would stand before all others for ever.
@@ -248,6 +248,14 @@ impl Dispatcher {
         }
         // Last, as it may read very many: they hold up none that may go on.
         Ok(self.sort_again(&mut sorted.again).await? || has_more)
+    }
+
+    /// Some of the lines of accounts that nobody here has: nobody serves those.
+    fn nobodys_lines(&self, carriers: &Carriers) -> Vec<String> {
+        let is_served =
+            |line: &str| carriers.accounts().iter().any(|one| is_line_of(line, one).is_some());
+        let all = self.rates.lines().into_iter();
+        all.filter(|line| !is_served(line)).take(NOBODYS_LINES).collect()
     }
 
     /// Finds out for whom messages wait of which nobody knows it yet. Whether there may be more.

@@ -365,3 +365,26 @@ async fn what_waits_for_the_next_day_goes_on_when_the_account_is_given_more() {
     assert_each_once(&calls, &ids);
     world.stop(vec![second]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_urgent_finds_room_however_much_else_is_due() {
+    // Of room for 32 calls, a sixteenth is kept.
+    const OTHERS: usize = 30;
+    let provider = Provider::new(Some(Semaphore::new(0)));
+    let world = World::new(Limits::default(), provider).await;
+    let processes = vec![world.dispatch(0).await];
+    let mut ids = world.request_many(60, Priority::Normal).await;
+    let in_line = "SELECT count(DISTINCT stream_id) FROM es.events WHERE type = 'MessageDeferred' \
+                   AND stream_id NOT IN (SELECT stream_id FROM es.events WHERE type = 'SendAttempted')";
+    eventually("all others stand in the line", async || {
+        (world.count(in_line).await == 60 - OTHERS as i64).then_some(())
+    })
+    .await;
+    assert_eq!(world.provider.has_had(OTHERS).await.len(), OTHERS);
+    let urgent = world.request(TENANT, Priority::High).await;
+    eventually("it is sent", async || world.provider.has_had_message(urgent).then_some(())).await;
+    ids.insert(urgent);
+    world.provider.gate.as_ref().expect("it has one").add_permits(ids.len());
+    assert_each_once(&world.provider.has_had(ids.len()).await, &ids);
+    world.stop(processes).await;
+}

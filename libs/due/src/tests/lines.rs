@@ -204,6 +204,8 @@ async fn every_line_is_found_whatever_else_is_waited_for_and_however_many_stand_
     assert_eq!(lines(&some), ["rate:first", "rate:second"]);
     let rest = standing(&timers, (LINES, "rate:second"), (2, 90)).await;
     assert_eq!(lines(&rest), ["rate:third"]);
+    let waited_for = timers.waited_for(&PARKED).await.expect("asked");
+    assert_eq!(waited_for, ["mailgun/one"], "nobody is asked for by a line");
 }
 
 #[tokio::test]

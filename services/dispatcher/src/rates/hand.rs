@@ -144,6 +144,13 @@ impl Hand {
         Self { size, leases, next: 0, wanted: 0, taken: 0, owed: 0, empty: None, used: now }
     }
 
+    /// The bucket is so large from now on: of another size, nobody knows that it is empty.
+    pub(crate) fn resize(&mut self, size: Size) {
+        if self.size != size {
+            (self.size, self.empty) = (size, None);
+        }
+    }
+
     /// Whether a token can be had.
     pub(crate) fn tokens(&self, now: Instant) -> Tokens {
         if self.left(now) > 0 {

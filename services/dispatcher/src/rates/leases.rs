@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bucket::{Ask, Settled};
 use super::hand::Size;
-use super::{Key, Rates, want_more};
+use super::{Key, Rates, State, want_more};
 
 /// Between two leases, while somebody wants some.
 const TICK: Duration = Duration::from_millis(50);
@@ -106,17 +106,24 @@ impl Rates {
         (asked, settled)
     }
 
-    fn asks(&self, now: Instant) -> (Vec<Key>, Vec<Ask>, Vec<Settled>) {
+    /// What is asked for now: of very many buckets some each time, in turn.
+    pub(super) fn asks(&self, now: Instant) -> (Vec<Key>, Vec<Ask>, Vec<Settled>) {
         let (mut keys, mut asked, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = self.0.lock();
-        state.hands.retain(|_, hand| !hand.is_idle(now, IDLE));
-        for (key, hand) in &mut state.hands {
+        let State { hands, ask_from, .. } = &mut *state;
+        hands.retain(|_, hand| !hand.is_idle(now, IDLE));
+        let from = std::mem::take(ask_from);
+        let in_turn = (from..hands.len()).chain(0..from.min(hands.len()));
+        let mut all: Vec<_> = hands.iter_mut().collect();
+        for place in in_turn {
+            let Some((key, hand)) = all.get_mut(place) else { continue };
             if keys.len() >= LEASES_AT_ONCE {
+                *ask_from = place;
                 self.0.wanted.notify_one();
                 break;
             }
             if let Some((ask, over)) = hand.ask(&key.name(), now) {
-                keys.push(key.clone());
+                keys.push((*key).clone());
                 asked.push(ask);
                 settled.extend(over);
             }

@@ -77,7 +77,12 @@ impl OneLine {
     }
 
     fn is_empty(&self) -> bool {
-        self.tenants.iter().all(HashMap::is_empty)
+        self.first().is_none()
+    }
+
+    /// The place of its first priority of which anybody stands there.
+    fn first(&self) -> Option<usize> {
+        self.tenants.iter().position(|tenants| !tenants.is_empty())
     }
 }
 
@@ -130,10 +135,14 @@ impl Lines {
         self.0.retain(|_, line| !line.is_empty());
     }
 
+    /// How urgent the most urgent of a line is.
+    pub(crate) fn most_urgent(&self, line: &str) -> Option<Priority> {
+        Priority::ALL.get(self.0.get(line)?.first()?).copied()
+    }
+
     /// The lines, those whose first is the most urgent first.
     pub(crate) fn all(&self) -> Vec<String> {
-        let first = |line: &OneLine| line.tenants.iter().position(|tenants| !tenants.is_empty());
-        let mut all: Vec<_> = self.0.iter().map(|(name, line)| (first(line), name)).collect();
+        let mut all: Vec<_> = self.0.iter().map(|(name, line)| (line.first(), name)).collect();
         all.sort_unstable();
         all.into_iter().map(|(_, name)| name.clone()).collect()
     }
@@ -207,6 +216,8 @@ mod tests {
         let mut lines = Lines::default();
         lines.seen(vec![one.clone(), other.clone()], begun, true);
         assert_eq!(lines.all(), ["rate:other", "rate:one"], "the most urgent first");
+        assert_eq!(lines.most_urgent("rate:one"), Some(Priority::Bulk));
+        assert_eq!(lines.most_urgent("rate:third"), None);
         lines.seen(vec![one.clone()], after(250), true);
         assert_eq!(lines.all(), ["rate:one"]);
 

@@ -5,6 +5,7 @@
 
 mod allowance;
 mod bucket;
+mod elsewhere;
 mod hand;
 mod leases;
 mod lines;
@@ -125,6 +126,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     hands: HashMap<Key, Hand>,
+    /// Of very many hands, who is to ask for leases first.
+    ask_from: usize,
     lines: Lines,
 }
 
@@ -168,15 +171,19 @@ impl Rates {
             return Availability::Busy { why: busy, until: None };
         }
         let (now, has_line) = (Instant::now(), state.lines.has(&who(load)));
-        let full = |key: &Key| match state.hands.get(key).map(|hand| hand.tokens(now)) {
+        let known = |(key, size): &(Key, Size)| {
+            let hand = state.hands.get(key).filter(|hand| hand.size == *size);
+            hand.map(|hand| hand.tokens(now))
+        };
+        let full = |of: &(Key, Size)| match known(of) {
             Some(Tokens::Some) => None,
-            Some(Tokens::None(until)) => Some(Availability::Busy { why: key.what.busy(), until }),
+            Some(Tokens::None(until)) => Some(Availability::Busy { why: of.0.what.busy(), until }),
             // Whoever stands in the line comes first.
             Some(Tokens::Unknown) | None => {
-                has_line.then(|| Availability::Busy { why: key.what.busy(), until: None })
+                has_line.then(|| Availability::Busy { why: of.0.what.busy(), until: None })
             }
         };
-        keys.iter().find_map(|(key, _)| full(key)).unwrap_or(Availability::Ready)
+        keys.iter().find_map(full).unwrap_or(Availability::Ready)
     }
 
     /// Room for one call, if there is some now, and nobody waits for it.
@@ -336,7 +343,7 @@ fn keys_of(account: &SendingAccount, sender: Option<&str>) -> Vec<(Key, Size)> {
 fn take_one(state: &mut State, key: &Key, size: Size) -> Option<u64> {
     let now = Instant::now();
     if let Some(hand) = state.hands.get_mut(key) {
-        hand.size = size;
+        hand.resize(size);
         return hand.take(now);
     }
     let mut hand = Hand::new(size, now);

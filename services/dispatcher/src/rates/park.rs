@@ -64,6 +64,8 @@ impl Dispatcher {
         busy: Busy,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(request) = pending.message.requested().cloned() else { return Ok(()) };
+        let own = self.account_of_line(&pending);
+        let account = own.as_ref().unwrap_or(account);
         let (tenant_id, message) = (pending.tenant_id, pending.message_id);
         let (from, tenant, priority) = (&request.from, TenantId(tenant_id), request.priority);
         let load = Load { account, from, tenant, priority, message };
@@ -72,7 +74,7 @@ impl Dispatcher {
         let due_at = after(round_from, self.config.waits.validity);
         self.rates.stands(&load, busy);
         if pending.message.waits_in_line() == Some(line.as_str()) {
-            return Ok(self.stand_again(message, due_at, (&line, account)).await?);
+            return Ok(self.stand_again(message, due_at, &line).await?);
         }
         let until = (busy == Busy::DailyCap).then(|| self.rates.day_ends(&load)).flatten();
         // As long as nobody knows that the day is used up, it may go on at any time.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,15 +12,16 @@ use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
 use hatch_due::{Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
-use hatch_routing::Availability;
+use hatch_routing::{Availability, RouteTable};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use super::elsewhere::Elsewhere;
 use super::lines::{PREFIX, is_line_of};
 use super::{Allowance, Rates};
 use crate::Dispatcher;
-use crate::account::SendingAccount;
+use crate::account::{Carriers, SendingAccount};
 use crate::attempt::PendingMessage;
 use crate::breaker::BreakerState;
 use crate::slot::Slot;
@@ -40,17 +42,17 @@ const STANDING_MAX: (i64, i64) = (500, 2_000);
 const LAST_MAX: usize = 10_000;
 
 /// Lines of an account that are served in one go: senders may have very many.
-const LINES_AT_ONCE: usize = 200;
+pub(super) const LINES_AT_ONCE: usize = 200;
 
 /// Messages of an account that were let go and have not begun yet, at most.
-const LET_GO_AT_ONCE: usize = 64;
+pub(super) const LET_GO_AT_ONCE: usize = 64;
 
 /// How long a message that was let go is left to whoever did, beyond the lag of the timers.
 const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
 /// Whose turn it is.
 #[derive(Default)]
-struct Turns {
+pub(super) struct Turns {
     /// The tenant of each line that had its turn last, and how often somebody was let go.
     last: HashMap<String, (Uuid, usize)>,
     /// How many lines were served: with many, each time others come first.
@@ -62,6 +64,10 @@ struct Turns {
     looked_at: String,
     /// Places for those that were let go and have not begun yet, by account.
     going: HashMap<Arc<str>, Arc<Semaphore>>,
+    /// The accounts and routes that decide.
+    pub(super) by: Option<(Arc<Carriers>, RouteTable)>,
+    /// When it is looked at whether some go by another account, by account.
+    pub(super) elsewhere: HashMap<Arc<str>, Elsewhere>,
     /// All were let go for whom there was room: there may be more of both.
     has_more: bool,
 }
@@ -85,6 +91,18 @@ struct GoesOn {
     allowance: Option<Allowance>,
     /// It is among those that were let go and have not begun yet.
     place: Option<OwnedSemaphorePermit>,
+    /// Where it goes by another account or not at all: counts those that do.
+    went: Option<Arc<AtomicUsize>>,
+}
+
+/// By whom those go that are let go of a line.
+pub(super) enum By {
+    /// By its account, each with one of these. Of one priority alone, where one is named.
+    Account(Vec<Allowance>, Option<Priority>),
+    /// By whoever takes them: as many as have a place.
+    Any,
+    /// By another account, or they stay: so many at most. Those that go are counted.
+    Another(usize, Arc<AtomicUsize>),
 }
 
 impl Rates {
@@ -93,8 +111,13 @@ impl Rates {
         &self.0.brought
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// The lines in which somebody stands, as far as this process knows.
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().lines.all()
+    }
+
+    fn most_urgent(&self, line: &str) -> Option<Priority> {
+        self.0.lock().lines.most_urgent(line)
     }
 }
 
@@ -127,12 +150,14 @@ impl Dispatcher {
         if accounts.is_empty() {
             return Ok(false);
         }
+        turns.decided_by(&carriers, self.dependencies.routes.current());
         turns.has_more = false;
         self.look_at_lines(turns).await?;
         let lines = self.rates.lines();
         if lines.is_empty() {
             turns.last.clear();
             turns.going.clear();
+            turns.elsewhere.clear();
             return Ok(false);
         }
         let mut seen = Vec::new();
@@ -143,16 +168,23 @@ impl Dispatcher {
             seen.push(account.key());
             let all = lines.iter().map(String::as_str);
             let own: Vec<_> = all.filter(|line| is_line_of(line, account).is_some()).collect();
-            match account.health.availability(self.now()) {
-                Availability::Ready => self.serve_account(account, &own, turns).await?,
-                // Its provider wants to be left alone, or somebody tries it just now.
-                Availability::Busy { .. } => {}
-                Availability::Open { .. } => {
-                    let has_another = accounts.iter().any(|other| may_stand_in(other, account));
-                    if has_another && account.health.breaker() == BreakerState::Open {
-                        self.send_elsewhere(account, &own, turns).await?;
-                    }
+            let availability = account.health.availability(self.now());
+            if availability == Availability::Ready {
+                self.serve_account(account, &own, turns).await?;
+            }
+            if !accounts.iter().any(|other| may_stand_in(other, account)) {
+                continue;
+            }
+            match availability {
+                // Its provider may want to be left alone, too.
+                Availability::Ready | Availability::Busy { .. } => {
+                    self.try_elsewhere(account, &own, turns).await?;
                 }
+                Availability::Open { .. } if account.health.breaker() == BreakerState::Open => {
+                    self.send_elsewhere(account, &own, turns).await?;
+                }
+                // Somebody tries it just now.
+                Availability::Open { .. } => {}
             }
         }
         Ok(true)
@@ -193,87 +225,103 @@ impl Dispatcher {
         turns: &mut Turns,
     ) -> Result<(), hatch_due::Error> {
         let places = turns.places(account);
-        let mut room = places.available_permits().min(account.free(Priority::Bulk));
+        let going = LET_GO_AT_ONCE.saturating_sub(places.available_permits());
+        // One alone is to try an account that does not work, and some go ahead where nobody knows whether it does.
+        let mut most = account.health.releasable().saturating_sub(going);
         // The most urgent first; with more than can be served at once, others of the rest each time.
         let (number, skipped) = (lines.len(), turns.served % lines.len().max(1));
         let skipped = if number > LINES_AT_ONCE { skipped } else { 0 };
         for line in lines.iter().cycle().skip(skipped).take(number.min(LINES_AT_ONCE)) {
-            if room == 0 {
+            if most == 0 {
                 break;
             }
             turns.served = turns.served.wrapping_add(1);
             let Some(sender) = is_line_of(line, account) else { continue };
             if sender.is_none() && account.limits.per_sender_per_s.is_some() {
                 // Its senders have lines of their own by now.
-                self.let_go_on(account, line, None, turns).await?;
+                self.let_go_on(account, line, By::Any, turns).await?;
                 continue;
             }
-            let allowances = self.rates.take_for_line(account, sender, room);
+            let (room, only) = self.room_in(account, line, &places);
+            let allowances = match room.min(most) {
+                0 => continue,
+                room => self.rates.take_for_line(account, sender, room),
+            };
             if allowances.is_empty() {
                 continue;
             }
             let number = allowances.len();
-            let let_go = self.let_go_on(account, line, Some(allowances), turns).await?;
-            room = room.saturating_sub(let_go);
+            let by = By::Account(allowances, only);
+            let let_go = self.let_go_on(account, line, by, turns).await?;
+            most = most.saturating_sub(let_go);
             turns.has_more |= let_go == number;
         }
         Ok(())
     }
 
-    /// Lets as many go of a line as there are allowances, and has them go on; as many as have a place, where none is to go
-    /// by the account. How many those are.
-    async fn let_go_on(
+    /// For how many of a line the account has room, beside those that are on their way. Where there is but what is kept for
+    /// the urgent, that is for the most urgent of the line alone.
+    fn room_in(
+        &self,
+        account: &SendingAccount,
+        line: &str,
+        places: &Semaphore,
+    ) -> (usize, Option<Priority>) {
+        let places = places.available_permits();
+        let going = LET_GO_AT_ONCE.saturating_sub(places);
+        let free = |priority| account.free(priority).saturating_sub(going).min(places);
+        let urgent = self.rates.most_urgent(line).filter(|_| free(Priority::Bulk) == 0);
+        (free(urgent.unwrap_or(Priority::Bulk)), urgent)
+    }
+
+    /// Lets some of a line go, and has them go on. How many those are.
+    pub(super) async fn let_go_on(
         self: &Arc<Self>,
         account: &SendingAccount,
         line: &str,
-        allowances: Option<Vec<Allowance>>,
+        by: By,
         turns: &mut Turns,
     ) -> Result<usize, hatch_due::Error> {
         let places = turns.places(account);
-        let number = allowances.as_ref().map_or_else(|| places.available_permits(), Vec::len);
+        let free = places.available_permits();
+        let (number, only) = match &by {
+            By::Account(allowances, only) => (allowances.len(), *only),
+            By::Any => (free, None),
+            By::Another(most, _) => (free.min(*most), None),
+        };
         if number == 0 {
             return Ok(0);
         }
-        let released = self.let_go(account, line, number, turns).await?;
+        let released = self.let_go(line, (number, only), turns).await?;
         let let_go = released.len();
-        let mut allowances = allowances.into_iter().flatten();
+        let (mut allowances, went) = match by {
+            By::Account(allowances, _) => (allowances, None),
+            By::Any => (Vec::new(), None),
+            By::Another(_, went) => (Vec::new(), Some(went)),
+        };
         for released in released {
-            let (account, allowance) = (account.clone(), allowances.next());
-            let place = Arc::clone(&places).try_acquire_owned().ok();
-            let goes_on = self.clone().go_on(GoesOn { released, account, allowance, place });
-            self.attempts.spawn(Box::pin(goes_on));
+            let (account, allowance) = (account.clone(), allowances.pop());
+            let (place, went) = (Arc::clone(&places).try_acquire_owned().ok(), went.clone());
+            let goes_on = GoesOn { released, account, allowance, place, went };
+            self.attempts.spawn(Box::pin(self.clone().go_on(goes_on)));
         }
         Ok(let_go)
     }
 
-    /// Lets go who stands in the lines of an account to which nothing is given any more: another may have them, or they wait
-    /// for it as all others do.
-    async fn send_elsewhere(
-        self: &Arc<Self>,
-        account: &SendingAccount,
-        lines: &[&str],
-        turns: &mut Turns,
-    ) -> Result<(), hatch_due::Error> {
-        for line in lines.iter().take(LINES_AT_ONCE) {
-            self.let_go_on(account, line, None, turns).await?;
-        }
-        Ok(())
-    }
-
     async fn let_go(
         &self,
-        account: &SendingAccount,
         line: &str,
-        number: usize,
+        (number, only): (usize, Option<Priority>),
         turns: &mut Turns,
     ) -> Result<Vec<Released>, hatch_due::Error> {
-        let channels = &account.channels;
-        let parked: Vec<_> = channels.iter().map(|channel| waiting_lane(*channel)).collect();
-        let home: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
+        // Whatever the account carries by now: another one may be the same at its provider, or have carried more once.
+        let (parked, home) = (Channel::ALL.map(waiting_lane), Channel::ALL.map(Channel::as_str));
         let without: Vec<_> = turns.without.keys().copied().collect();
         let (last, times) = turns.last.get(line).copied().unwrap_or_default();
         // No priority but the highest has all of it: another waits, but not for ever.
-        let priorities = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
+        let usual = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
+        let only = only.map(|priority| [priority.as_str()]);
+        let priorities = only.as_ref().map_or(usual, |only| only.as_slice());
         let turn = Turn { priorities, last, without: &without };
         let line_of = Line { lanes: (&parked, &home), waits_for: &[line] };
         let hold = self.config.timers_lag + HOLD_MARGIN;
@@ -296,29 +344,32 @@ impl Dispatcher {
             may_go
         });
         for one in back {
-            self.stand_again(one.timer.stream_id, one.due_at, (&one.waits_for, account)).await?;
+            self.stand_again(one.timer.stream_id, one.due_at, &one.waits_for).await?;
         }
         Ok(released)
     }
 
     /// Makes the attempt of a message that was let go.
-    async fn go_on(self: Arc<Self>, GoesOn { released, account, allowance, place }: GoesOn) {
+    async fn go_on(self: Arc<Self>, goes_on: GoesOn) {
+        let GoesOn { released, account, allowance, place, went } = goes_on;
         let Released { timer, .. } = &released;
         let (tenant_id, message_id) = (timer.tenant_id, timer.stream_id);
         // Between the look and now others of the tenant may have had its last one.
         let had = allowance.is_some();
         let allowance = allowance.and_then(|one| self.rates.of_tenant(one, TenantId(tenant_id)));
         if had && allowance.is_none() {
-            let again = (released.waits_for.as_str(), &account);
-            if let Err(error) = self.stand_again(message_id, released.due_at, again).await {
-                log_unless_away!(warn, &error, %message_id, error = %error, "a timer cannot be moved");
-            }
-            return;
+            return self.stays(&released).await;
         }
         let loaded = self.dependencies.store.load::<Message>(tenant_id, message_id).await;
         // Who cannot read it leaves it to the sweepers, after its hold.
         let Ok(loaded) = loaded else { return };
         let Some(pending) = PendingMessage::of(tenant_id, message_id, loaded) else { return };
+        if let Some(went) = went {
+            if self.stays_in_line(&pending, &released.waits_for, &account) {
+                return self.stays(&released).await;
+            }
+            went.fetch_add(1, Ordering::Relaxed);
+        }
         let channel = pending.message.requested().map(|request| request.channel);
         let permits = self.swept.iter().find(|(of, _)| Some(*of) == channel);
         let Some(permits) = permits.map(|(_, permits)| Arc::clone(&permits.all)) else { return };
@@ -343,11 +394,18 @@ impl Dispatcher {
         &self,
         message_id: Uuid,
         due_at: DateTime<Utc>,
-        (line, account): (&str, &SendingAccount),
+        line: &str,
     ) -> Result<(), hatch_due::Error> {
-        let lanes: Vec<_> =
-            account.channels.iter().map(|of| (of.as_str(), waiting_lane(*of))).collect();
+        let lanes = Channel::ALL.map(|of| (of.as_str(), waiting_lane(of)));
         self.timers.enter_again(message_id, due_at, &lanes, line).await
+    }
+
+    /// Puts one back; where that fails, the sweepers have it after its hold.
+    async fn stays(&self, released: &Released) {
+        let (message_id, line) = (released.timer.stream_id, &released.waits_for);
+        if let Err(error) = self.stand_again(message_id, released.due_at, line).await {
+            log_unless_away!(warn, &error, %message_id, error = %error, "a timer cannot be moved");
+        }
     }
 }
 

@@ -212,3 +212,22 @@ async fn leases_of_a_day_that_are_settled_at_once_are_counted_once() {
     assert_eq!(granted.first().map(|grant| grant.tokens), Some(1));
     assert_eq!(out_of(&pool, &key).await, 27);
 }
+
+#[tokio::test]
+async fn of_very_many_buckets_each_is_asked_for_in_turn() {
+    const MANY: usize = 3_000;
+    let (_database, pool) = pool().await;
+    let rates = Rates::new(pool, Uuid::nil(), None, Arc::default());
+    let key = |n: usize| Key { what: What::Sender, of: n.to_string().into() };
+    let keys: Vec<_> = (0..MANY).map(key).collect();
+    let mut asked = std::collections::HashSet::new();
+    for _ in 0..2 {
+        // All of them want one, those that were asked for as well.
+        for key in &keys {
+            assert_eq!(take_one(&mut rates.0.lock(), key, Size::per_second(1.0)), None);
+        }
+        let (some, ..) = rates.asks(Instant::now());
+        asked.extend(some);
+    }
+    assert_eq!(asked.len(), MANY);
+}

@@ -1,5 +1,6 @@
 //! Messages that another account carries, and those that none does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_bus::testing::eventually;
@@ -9,9 +10,10 @@ use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, ErrorClass};
 use hatch_providers::Outcome;
 use hatch_routing::{Route, RouteName, RouteTable, Weighted};
+use uuid::Uuid;
 
-use crate::shared::config;
-use crate::{Provider, TENANT, World, accounts, refused, refused_for};
+use crate::shared::{account, config};
+use crate::{Process, Provider, TENANT, World, accounts, refused, refused_for};
 
 /// The tenant's route of these accounts alone.
 fn route(accounts: &[(&str, u16)]) -> RouteTable {
@@ -89,5 +91,55 @@ async fn a_message_stands_at_once_in_the_line_of_another_account_that_is_full() 
         world.becomes(TENANT, id, Status::Sent).await;
         assert_eq!(world.attempted(id).await, ["first", "second"]);
     }
+    world.stop(vec![process]).await;
+}
+
+/// One message that takes all the room of the first account, which hangs, and one that stands in its line.
+async fn one_in_line(world: &World, first: &Arc<Provider>) -> [Uuid; 2] {
+    let holding = world.request(TENANT).await;
+    eventually("the first is full", async || (first.calls() == 1).then_some(())).await;
+    let id = world.request(TENANT).await;
+    let session = world.database.connect().await;
+    eventually("it stands in a line", async || {
+        let known = "SELECT waits_for FROM due.timers WHERE stream_id = $1";
+        let row = session.query_opt(known, &[&id]).await.expect("rows")?;
+        row.get::<_, &str>(0).starts_with("rate:twilio/AC-first").then_some(())
+    })
+    .await;
+    [holding, id]
+}
+
+#[tokio::test]
+async fn a_message_in_a_line_goes_on_as_soon_as_a_route_leads_it_elsewhere() {
+    let world = World::new().await;
+    let (first, second) = (Provider::hanging(), Provider::new(None));
+    let table = route(&[("first", 100)]);
+    // Room for one call of each.
+    let process = world.dispatch_by(table, accounts(&first, &second), config(8, 1)).await;
+    let [holding, id] = one_in_line(&world, &first).await;
+    process.routes.replace(route(&[("second", 100)]));
+    world.becomes(TENANT, id, Status::Sent).await;
+    assert_eq!((world.attempted(id).await, first.calls()), (vec!["second".to_owned()], 1));
+    first.gate.add_permits(1);
+    world.becomes(TENANT, holding, Status::Sent).await;
+    world.stop(vec![process]).await;
+}
+
+#[tokio::test]
+async fn a_message_in_a_line_goes_by_another_account_when_its_own_carries_its_channel_no_more() {
+    let world = World::new().await;
+    let (first, second) = (Provider::hanging(), Provider::new(None));
+    let process = world.dispatch(vec![account("first", first.clone())], config(8, 1)).await;
+    let [_, id] = one_in_line(&world, &first).await;
+    let Process { shutdown, running, .. } = process;
+    shutdown.cancel();
+    first.gate.add_permits(1);
+    running.await.expect("no panic");
+
+    let mut accounts = accounts(&first, &second);
+    accounts[0].channels = vec![Channel::Mms];
+    let process = world.dispatch(accounts, config(8, 8)).await;
+    world.becomes(TENANT, id, Status::Sent).await;
+    assert_eq!(world.attempted(id).await, ["second"]);
     world.stop(vec![process]).await;
 }

@@ -144,6 +144,20 @@ async fn tokens_of_a_day_that_nobody_wants_go_back_and_all_do_at_the_end() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_was_given_more_of_a_day_does_not_wait_for_the_next_one() {
+    let begun = Instant::now();
+    let mut hand = Hand::new(Size::per_day(5), begun);
+    hand.granted(1, &grant(0), begun, begun);
+    hand.resize(Size::per_day(5));
+    assert!(matches!(hand.tokens(begun), Tokens::None(Some(_))));
+    assert!(hand.take(begun).is_none());
+    assert_eq!(hand.ask(KEY, begun), None, "it was asked just now");
+    hand.resize(Size::per_day(100));
+    assert_eq!(hand.tokens(begun), Tokens::Unknown);
+    assert!(hand.ask(KEY, begun).is_some(), "at once");
+}
+
 proptest! {
     /// Whatever is done with a hand, no more tokens leave it than were leased, and none of an old lease.
     #[test]
