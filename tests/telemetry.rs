@@ -95,9 +95,12 @@ async fn without_a_collector_a_clients_trace_is_carried_to_every_event() {
 }
 
 /// What has no value until something goes wrong that does not here.
-const SELDOM: [&str; 7] = [
+const SELDOM: [&str; 10] = [
     "hatch_bus_foreign_messages_total",
+    "hatch_dispatch_failovers_total",
     "hatch_dispatch_shortages_total",
+    "hatch_rate_deferred_total",
+    "hatch_rate_leases_total",
     "hatch_rate_limit_refused_total",
     "hatch_webhook_cut_total",
     "hatch_webhook_refused_kept_total",

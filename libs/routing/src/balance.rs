@@ -3,7 +3,8 @@
 //!
 //! The parts are of 10,000, so that those of any weights have a sum that stays. An account is *bad* where too many of
 //! its messages are delivered late, or too many of its attempts fail by the account or the way to it. Something is
-//! moved only where one is bad and another is not: where all are, the recipients' side is. Outcomes that nobody knows
+//! moved only where one is bad and another is not: where all are, the recipients' side is. One that is slow is better than
+//! one that fails. Outcomes that nobody knows
 //! are no reason. An account keeps a little, so that its recovery is seen.
 
 use std::collections::HashMap;
@@ -179,17 +180,25 @@ pub fn balance(
 
 /// Moves something from the worst account to those that are well.
 fn away(shares: &[Share], faults: &[Option<Reason>], rules: &BalanceRules) -> Option<Move> {
-    let to: Vec<u64> = shares
-        .iter()
-        .zip(faults)
-        .map(|(share, fault)| if fault.is_none() { u64::from(share.rest) } else { 0 })
-        .collect();
-    if to.iter().all(|weight| *weight == 0) {
+    let to_those = |is_target: fn(Option<Reason>) -> bool| -> Vec<u64> {
+        let weight = |(share, fault): (&Share, &Option<Reason>)| {
+            if is_target(*fault) { u64::from(share.rest) } else { 0 }
+        };
+        shares.iter().zip(faults).map(weight).collect()
+    };
+    let is_nobody = |to: &[u64]| to.iter().all(|weight| *weight == 0);
+    let mut to = to_those(|fault| fault.is_none());
+    let is_failing = faults.contains(&Some(Reason::Failing));
+    if is_nobody(&to) && is_failing {
+        // One that is slow is better than one that fails.
+        to = to_those(|fault| fault != Some(Reason::Failing));
+    }
+    if is_nobody(&to) {
         return None;
     }
     let spare = |share: &Share| share.now.saturating_sub(rules.floor.min(share.rest));
     let bad = shares.iter().enumerate().filter_map(|(place, share)| {
-        let reason = faults[place]?;
+        let reason = faults[place].filter(|_| to[place] == 0)?;
         (spare(share) > 0).then_some((place, share, reason))
     });
     let (place, worst, reason) = bad.max_by_key(|(_, share, _)| share.figures.badness())?;

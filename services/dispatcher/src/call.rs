@@ -32,7 +32,7 @@ impl Dispatcher {
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
         let mut outbound = pending.outbound(request, claim.attempt);
-        let in_round = pending.message.attempt_in_round();
+        let in_round = pending.message.attempt_by_account();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
         if self.is_late(claim).await || self.is_fenced() {

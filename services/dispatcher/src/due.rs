@@ -143,7 +143,7 @@ pub(crate) fn not_sent(
 ) -> Settlement {
     let (code, class) = (code.to_owned(), ErrorClass::Other);
     let error = SendError { code, class, detail: detail.to_owned(), permanent: false };
-    let retry_at = (message.attempt_in_round() < attempts_max).then_some(now);
+    let retry_at = (message.attempt_by_account() < attempts_max).then_some(now);
     Settlement::NotSent { error, retry_at }
 }
 

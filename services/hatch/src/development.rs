@@ -87,6 +87,9 @@ pub(crate) async fn simulate(settings: &Settings) -> anyhow::Result<()> {
     stop_with_parent(&shutdown);
     // A child of `up --split` has nobody to say it to.
     let announced = std::env::var_os(DEVELOPMENT).is_none();
+    // Accounts that are set may name the files of keys that it makes.
+    make_data_folder(&settings.data_dir)?;
+    simulator::keys(&settings.data_dir)?;
     let options = simulator::Options { announced, ..simulator_options(settings)? };
     simulator::run(options, shutdown).await
 }

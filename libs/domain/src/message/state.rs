@@ -124,6 +124,19 @@ impl Message {
         u32::try_from(made.count()).unwrap_or(u32::MAX)
     }
 
+    /// How many of these were made by the account of the latest one. So each account of a route has as many tries as one that
+    /// carries a message alone.
+    #[must_use]
+    pub fn attempt_by_account(&self) -> u32 {
+        let Some(latest) = self.latest() else { return 0 };
+        let is_by_it = |attempt: &&Attempt| {
+            attempt.number > self.attempts_before
+                && !attempt.abandoned
+                && (&attempt.provider, &attempt.account) == (&latest.provider, &latest.account)
+        };
+        u32::try_from(self.attempts.iter().filter(is_by_it).count()).unwrap_or(u32::MAX)
+    }
+
     /// The accounts by which attempts of the present round surely did not send it, in their order, each as often as it
     /// was tried. An attempt for which nobody was called says nothing of its account, and neither does one in doubt.
     pub fn tried(&self) -> impl Iterator<Item = Tried<'_>> {

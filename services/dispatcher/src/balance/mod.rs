@@ -133,7 +133,7 @@ impl Dispatcher {
                     if Instant::now() >= look_at {
                         look_at = Instant::now() + settings.every();
                         if let Err(error) = self.look(&mut told).await {
-                            tracing::debug!(error = %error, "accounts are not balanced");
+                            tracing::warn!(error = %error, "accounts are not balanced");
                         }
                     }
                 }

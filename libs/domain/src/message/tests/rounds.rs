@@ -113,3 +113,21 @@ fn a_delivery_by_an_earlier_attempt_is_told_of_a_message_that_was_called_off() {
     let undelivered = receipt(1, ReceiptOutcome::Undelivered(error(true)));
     assert_eq!(given(&history).when(undelivered), Ok(Vec::new()), "what is less is late");
 }
+
+#[test]
+fn each_account_of_a_round_has_its_own_tries() {
+    let by = |n: u32, account: &str| {
+        let MessageEvent::SendAttempted(attempted) = attempted(n, 1) else { panic!("an attempt") };
+        SendAttempted { account: account.to_owned(), ..attempted }.into()
+    };
+    let history = [
+        request().into(),
+        by(1, "A"),
+        failed(1, Some(2)),
+        by(2, "B"),
+        failed(2, Some(3)),
+        by(3, "A"),
+    ];
+    let message = given(&history).0;
+    assert_eq!((message.attempt_in_round(), message.attempt_by_account()), (3, 2));
+}
