@@ -123,9 +123,9 @@ fn each_account_of_a_round_has_its_own_tries() {
     let history = [
         request().into(),
         by(1, "A"),
-        failed(1, Some(2)),
+        failed(1, Some(at(2))),
         by(2, "B"),
-        failed(2, Some(3)),
+        failed(2, Some(at(3))),
         by(3, "A"),
     ];
     let message = given(&history).0;
