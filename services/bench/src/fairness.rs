@@ -25,6 +25,9 @@ use crate::load::Load;
 use crate::report::Latencies;
 use crate::target::Target;
 
+/// Longer waits count as this long, in microseconds.
+const WAIT_MAX_US: u64 = 3_600_000_000;
+
 /// No message waits longer for those of others.
 const DELAY_MAX_MS: f64 = 2_000.0;
 
@@ -68,7 +71,7 @@ pub(crate) struct Waits {
 
 impl Waits {
     fn of(probes: &[Probe], taken: &HashMap<Uuid, DateTime<Utc>>) -> Self {
-        let mut delays = Histogram::new(3).expect("valid digits");
+        let mut delays = Histogram::new_with_max(WAIT_MAX_US, 3).expect("valid bounds");
         let mut missing = 0;
         for probe in probes {
             match taken.get(&probe.id) {

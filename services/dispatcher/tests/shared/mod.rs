@@ -11,7 +11,7 @@ use hatch_providers::{Account, Adapter, Limits, Tenants};
 
 /// A database with the tables of a dispatcher, and of the directory that it asks.
 pub(crate) const TEMPLATE: Template = Template {
-    name: "dispatch-fleet",
+    name: "dispatch_fleet",
     schemas: || {
         let read = hatch_readmodel::schemas(hatch_readmodel::PROJECTIONS).into_iter();
         let own = [hatch_directory::SCHEMA, hatch_due::SCHEMA, hatch_dispatcher::SCHEMA];

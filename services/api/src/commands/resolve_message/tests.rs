@@ -31,7 +31,15 @@ async fn a_person_says_what_an_attempt_in_doubt_was_once() {
         let events = api.get(&format!("/api/v1/messages/{id}/events")).await;
         let types: Vec<_> = events.body["data"].as_array().expect("a list")[3..]
             .iter()
-            .map(|event| event["type"].as_str().expect("a type").to_owned())
+            .map(|event| {
+                event["type"]
+                    .as_str()
+                    .expect("a type")
+                    .split('.')
+                    .nth(1)
+                    .expect("a name")
+                    .to_owned()
+            })
             .collect();
         assert_eq!(types, follows);
         let resolved = &events.body["data"][3]["data"];

@@ -54,8 +54,8 @@ async fn a_timer_says_how_the_doubt_stands() {
     .await;
     let answer = api.get("/api/v1/in-doubt").await;
     let doubt = &answer.body["data"][0]["doubt"];
-    assert_eq!(doubt["since"], "2026-01-01T00:00:00Z", "{doubt}");
-    assert_eq!(doubt["next_look_at"], "2026-01-01T01:00:00Z", "{doubt}");
+    assert_eq!(doubt["since"], "2026-01-01T00:00:00.000000Z", "{doubt}");
+    assert_eq!(doubt["next_look_at"], "2026-01-01T01:00:00.000000Z", "{doubt}");
     assert_eq!((&doubt["looks"], &doubt["left_to_person"]), (&2.into(), &true.into()));
 }
 

@@ -105,7 +105,7 @@ async fn a_pool_is_made_shown_changed_and_removed() {
     api.project(&configuration::DEFINITION).await;
     assert_eq!(api.get(&format!("{POOLS}/support")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(patch(&api, "support", &json!({})).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(delete(&api, "No name").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(delete(&api, "No%20name").await.status, StatusCode::NOT_FOUND);
     assert_eq!(api.post(POOLS, &wanted).await.status, StatusCode::CREATED, "made again");
 }
 

@@ -94,7 +94,7 @@ async fn what_cannot_be_sent_again_is_said_and_a_part_that_is_repeated_is_done_o
     assert_eq!((&again["done"], &again["failed"]), (&1.into(), &1.into()), "{again}");
     let events = api.get(&format!("/api/v1/messages/{}/events", ids[0])).await.body;
     let rounds = events["data"].as_array().expect("a list").iter();
-    assert_eq!(rounds.filter(|event| event["type"] == "RetryRequested").count(), 1);
+    assert_eq!(rounds.filter(|event| event["type"] == "hatch.RetryRequested.v1").count(), 1);
 }
 
 #[tokio::test]

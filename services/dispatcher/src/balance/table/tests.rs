@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::*;
 
 const TEMPLATE: Template = Template {
-    name: "dispatch-balance",
+    name: "dispatch_balance",
     schemas: || {
         let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
         read.chain([hatch_due::SCHEMA, crate::SCHEMA]).collect()
