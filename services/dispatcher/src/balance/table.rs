@@ -31,7 +31,7 @@ const ADD: &str = "
            in_doubt = o.in_doubt + EXCLUDED.in_doubt";
 
 const FORGET: &str =
-    "DELETE FROM dispatch.outcomes WHERE minute < now() - make_interval(secs => 2 * $1)";
+    "DELETE FROM dispatch.outcomes WHERE minute < now() - make_interval(secs => 2 * $1::float8)";
 
 /// One of all dispatchers has the turn.
 const TURN: &str = "

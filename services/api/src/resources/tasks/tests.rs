@@ -68,7 +68,7 @@ async fn those_of_a_filter_get_a_new_round_and_nothing_says_that_they_are_sent()
     let counts = (&task["status"], &task["total"], &task["done"], &task["failed"]);
     assert_eq!(counts, (&"done".into(), &3.into(), &3.into(), &0.into()), "{task}");
     for id in ids {
-        assert_eq!(status(&api, id).await, "RetryRequested");
+        assert_eq!(status(&api, id).await, "hatch.RetryRequested.v1");
     }
 }
 
