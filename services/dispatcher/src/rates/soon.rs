@@ -4,14 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use hatch_routing::Availability;
+use hatch_routing::{Availability, Busy};
 use tokio::time::{Instant, timeout_at};
 
 use super::lines::line_of;
 use super::{Allowance, Inner, Load, Rates};
 
 /// How long a message may wait in memory for a lease.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(200);
 
 /// Messages that wait so, at most.
 const SOON_MAX: usize = 256;
@@ -84,6 +84,9 @@ impl Rates {
             // It is known to be full: nothing comes soon, or others stand before it.
             let known = self.availability(load);
             if known != Availability::Ready || self.has_line(load) {
+                if place.is_some() {
+                    self.stands_first(load, &known);
+                }
                 return tried.unwrap_or(Err(known));
             }
             if place.is_none() {
@@ -94,10 +97,23 @@ impl Rates {
                 place = Place::find(&self.0, load);
             }
             if place.is_none() || timeout_at(until, brought).await.is_err() {
+                let taken = self.take_now(load);
+                if let Err(busy) = &taken {
+                    self.stands_first(load, busy);
+                }
                 drop(place);
-                return self.take_now(load);
+                return taken;
             }
         }
+    }
+
+    /// Who waited in vain is put into the line, and nobody who comes later goes before it meanwhile.
+    fn stands_first(&self, load: &Load<'_>, busy: &Availability) {
+        let why = match busy {
+            Availability::Busy { why, .. } => *why,
+            Availability::Ready | Availability::Open { .. } => Busy::Rate,
+        };
+        self.stands(load, why);
     }
 
     /// Whether others wait in memory for the same.
