@@ -58,7 +58,7 @@ fn default_base_url() -> Url {
 /// By what a send is authenticated.
 pub(super) enum Credentials {
     /// A token of the application, signed anew for each send.
-    Application { id: String, key: SigningKey },
+    Application { id: String, key: Box<SigningKey> },
     /// The account's key and secret.
     Account { secret: Secret },
 }
@@ -90,7 +90,7 @@ impl Settings {
                 return refuse("application_id", "the application whose private_key it is");
             };
             return match SigningKey::read(pem) {
-                Some(key) => Ok(Credentials::Application { id, key }),
+                Some(key) => Ok(Credentials::Application { id, key: Box::new(key) }),
                 None => refuse("private_key", "an RSA private key of 2,048 to 4,096 bits, as PEM"),
             };
         }

@@ -186,7 +186,7 @@ impl Dispatcher {
             (one.channel, one.country) == (told.channel, told.country)
                 && one.weights == told.weights
         };
-        let is_told = |one: &&Advice| told.iter().any(|told| is_same(*one, told));
+        let is_told = |one: &&Advice| told.iter().any(|told| is_same(one, told));
         for one in advice.iter().filter(|one| !is_told(one)) {
             let Advice { channel, country, reason, .. } = one;
             let (channel, weights) = (channel.as_str(), one.worded());
