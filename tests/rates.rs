@@ -10,7 +10,6 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::{CUSTOMER, Hatch};
-use crate::time::paced;
 
 /// What is between the time that a call begins and the one at which the simulator has it.
 const JITTER: TimeDelta = TimeDelta::milliseconds(100);
@@ -25,9 +24,6 @@ fn limited(limits: Value) -> impl FnOnce(&mut Settings) {
         account.concurrency_max = limits["concurrency_max"].as_u64();
     }
 }
-
-/// Between two messages of which one came surely before the other.
-const APART: Duration = Duration::from_millis(150);
 
 /// Has so many messages be sent, and says their ids in order.
 async fn flood(hatch: &Hatch, number: usize, what: &Value) -> Vec<String> {
@@ -148,22 +144,6 @@ async fn a_login_code_is_never_behind_bulk() {
         .await;
     // What was under way when they came, and a second's worth of those beside them.
     assert!(record.len() < behind + high.len() + 20, "{} after {behind}", record.len());
-    hatch.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_tenant_and_priority_nobody_overtakes_another() {
-    let hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": 5}))).await;
-    let (mut ids, mut pace) = (Vec::new(), paced(APART));
-    // Those of one moment are put into the line side by side.
-    for n in 0..20 {
-        pace.tick().await;
-        ids.push(hatch.send_sms(CUSTOMER, &format!("message {n:05}")).await);
-    }
-    let mut record = recorded(&hatch, ids.len()).await;
-    record.sort_by_key(accepted_at);
-    let sent = record.iter().map(|line| line["hatch_message_id"].as_str().expect("an id"));
-    assert_eq!(sent.collect::<Vec<_>>(), ids);
     hatch.finish().await;
 }
 
