@@ -148,6 +148,20 @@ async fn a_login_code_is_never_behind_bulk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_one_tenant_and_priority_nobody_overtakes_another() {
+    let hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": 5}))).await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(hatch.send_sms(CUSTOMER, &format!("message {n:05}")).await);
+    }
+    let mut record = recorded(&hatch, ids.len()).await;
+    record.sort_by_key(accepted_at);
+    let sent = record.iter().map(|line| line["hatch_message_id"].as_str().expect("an id"));
+    assert_eq!(sent.collect::<Vec<_>>(), ids);
+    hatch.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_sender_has_a_rate_of_its_own() {
     let rates = limited(json!({"rate_per_sender_per_s": 5}));
     let hatch = Hatch::start_with(&Role::ALL, rates).await;

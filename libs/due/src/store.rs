@@ -23,6 +23,8 @@ const APPLY_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to delete all timers.
 const BEGIN_ANEW_MAX: Duration = Duration::from_secs(30);
 
+/// Who entered a line has had its row written by an event that the fold has yet to reach: what came before says nothing of
+/// it, and does not lock it.
 const SET: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, step, position, look_at,
            lane, priority, undecodable_at, kind, waits_for)
@@ -31,17 +33,21 @@ const SET: &str = "
       FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[], $6::text[],
                   $7::text[], $8::bool[], $10::text[])
            AS u(stream_id, tenant_id, due_at, step, position, lane, priority, undecodable, waits_for)
+     WHERE NOT EXISTS (SELECT FROM due.timers later
+                        WHERE later.stream_id = u.stream_id AND later.position >= u.position)
     ON CONFLICT (stream_id) DO UPDATE
        SET due_at = EXCLUDED.due_at, step = EXCLUDED.step, position = EXCLUDED.position,
            look_at = EXCLUDED.look_at, looks = 0, not_found = 0,
            lane = EXCLUDED.lane, priority = EXCLUDED.priority, waits_for = EXCLUDED.waits_for,
            undecodable_at = CASE WHEN EXCLUDED.undecodable_at IS NOT NULL
-                                 THEN coalesce(t.undecodable_at, EXCLUDED.undecodable_at) END";
+                                 THEN coalesce(t.undecodable_at, EXCLUDED.undecodable_at) END
+     WHERE t.position < EXCLUDED.position";
 
+/// Of the rows that an event up to `$3` has written.
 const CLEAR: &str = "
     DELETE FROM due.timers t
      USING unnest($1::uuid[], $2::int[]) AS u(stream_id, upto)
-     WHERE t.stream_id = u.stream_id AND (u.upto IS NULL OR t.step <= u.upto)";
+     WHERE t.stream_id = u.stream_id AND (u.upto IS NULL OR t.step <= u.upto) AND t.position <= $3";
 
 /// What is due, PostgreSQL's own clock says, which is one for all sweepers. Another sweeper's rows are passed over;
 /// those taken are nobody's business for `$2` seconds. Each lane and priority is asked for by itself, so that
@@ -202,7 +208,7 @@ impl Timers {
             // First, so that a folder that was overtaken waits for nothing and writes nothing.
             let advanced = checkpoint.advance(&transaction, position, epoch).await?;
             set(&transaction, self.kind, fold).await?;
-            clear(&transaction, fold).await?;
+            clear(&transaction, fold, position).await?;
             K::keep(&transaction, &fold.kept).await?;
             transaction.commit().await?;
             Ok(advanced)
@@ -323,7 +329,11 @@ async fn set<N: Clone>(
     Ok(())
 }
 
-async fn clear<N: Clone>(transaction: &Transaction<'_>, fold: &Fold<N>) -> Result<(), Error> {
+async fn clear<N: Clone>(
+    transaction: &Transaction<'_>,
+    fold: &Fold<N>,
+    until: Position,
+) -> Result<(), Error> {
     let cleared: Vec<_> = fold.cleared().collect();
     if cleared.is_empty() {
         return Ok(());
@@ -331,6 +341,6 @@ async fn clear<N: Clone>(transaction: &Transaction<'_>, fold: &Fold<N>) -> Resul
     let statement = transaction.prepare_cached(CLEAR).await?;
     let ids: Vec<_> = cleared.iter().map(|(id, _)| **id).collect();
     let steps: Vec<_> = cleared.iter().map(|(_, upto)| upto.map(integer)).collect();
-    transaction.execute(&statement, &[&ids, &steps]).await?;
+    transaction.execute(&statement, &[&ids, &steps, &until.0]).await?;
     Ok(())
 }

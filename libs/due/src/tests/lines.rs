@@ -81,6 +81,25 @@ async fn a_line_goes_on_by_priority_then_in_turns_of_tenants_and_of_each_in_orde
 }
 
 #[tokio::test]
+async fn what_is_older_than_who_entered_a_line_takes_nobody_out_of_it() {
+    let (_database, timers) = timers().await;
+    timers.enter(&[one(3, TENANT, "normal")]).await.expect("entered");
+    // The fold comes seconds later, and reaches the request, an attempt and its end one after the other.
+    for due in [
+        DueTime::At { step: None, at: at(1) },
+        DueTime::At { step: Some(1), at: at(10) },
+        DueTime::Over,
+    ] {
+        let before = timers.checkpoint().await.expect("a checkpoint").position.0;
+        fold(&timers, &[fact(before + 1, stream(3), due)]).await;
+        assert!(take_now(&timers, (&HOME, &PRIORITIES), 9).await.is_empty(), "{due:?}");
+        let seen = standing(&timers, (LINES, ""), (100, 100)).await;
+        // What ends it at the position of its own row, ends it.
+        assert_eq!(seen.len(), usize::from(before + 1 < 3), "{due:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_entered_a_line_at_once_is_written_once_more_by_the_fold_and_cleared_by_it() {
     let (database, timers) = timers().await;
     timers.enter(&[one(2, TENANT, "normal")]).await.expect("entered");
