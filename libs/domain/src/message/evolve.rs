@@ -44,10 +44,7 @@ impl Message {
             E::SendFailed(e) => {
                 self.not_before = e.retry_at;
                 // What was in doubt moves a message to no other account, though it was not sent.
-                let is_known = !e.is_unknown();
-                self.note(e.attempt, |attempt| {
-                    attempt.not_sent = is_known && attempt.in_doubt_at.is_none();
-                });
+                self.note(e.attempt, |attempt| attempt.not_sent = attempt.in_doubt_at.is_none());
             }
             // What a person has sent again is not too late for that.
             E::DoubtResolved(e) if e.resolution == Resolution::Resend => {
