@@ -2,6 +2,9 @@
 //! of the test's own. Nothing listens, publishes, projects or sends: what an endpoint does by itself is tested here,
 //! and what roles do together is a scenario.
 
+mod doubts;
+mod parts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +15,14 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_directory::{Attempts, Directory, Sessions};
 use hatch_domain::actor::Actor;
-use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
 use hatch_domain::carrier::command::CarrierCommand;
-use hatch_domain::carrier::{Carrier, Shift, carrier_id};
+use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
-use hatch_domain::mailbox::Mailbox;
 use hatch_domain::message::Message;
-use hatch_domain::message::command::{
-    AttemptOutcome, MessageCommand, RecordOutcome, ResolveDoubt, StartAttempt,
-};
-use hatch_domain::message::event::Resolution;
+use hatch_domain::message::command::MessageCommand;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
@@ -35,9 +33,7 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Pools, Routes, Tenants,
-};
+use hatch_providers::{Account, Accounts, Pools, Routes, Tenants};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -46,14 +42,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::admission::Admission;
-use crate::commands::{Commands, Conversations, PoolSenders};
+pub(crate) use self::doubts::{in_doubt, resolved};
+pub(crate) use self::parts::NoFigures;
+use self::parts::{account, app, carriers, commands, planning, vault};
+use crate::commands::PoolSenders;
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
-use crate::planning::{Planning, route_table};
-use crate::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
+use crate::planning::route_table;
+use crate::queries::{DoubtRules, Queries};
 use crate::resources::accounts::Vault;
-use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
+use crate::{Door, Sites};
 
 /// Our number in tests, and a customer's.
 pub(crate) const SENDER: &str = "+12016661234";
@@ -456,180 +454,6 @@ fn entropy() -> [u8; 64] {
         part.copy_from_slice(&SystemEnvironment.new_id().as_bytes()[8..]);
     }
     bytes
-}
-
-/// Accounts and their figures for queries: nobody reports any.
-fn carriers(vault: &Vault, directory: &Directory) -> Carriers {
-    Carriers {
-        accounts: vault.accounts.clone(),
-        routes: Routes::default(),
-        directory: directory.clone(),
-        figures: Arc::new(NoFigures),
-        is_balanced: true,
-    }
-}
-
-fn planning(
-    (accounts, routes): (&Accounts, &Routes),
-    directory: &Directory,
-    log: &Log,
-) -> Planning {
-    Planning {
-        accounts: accounts.clone(),
-        routes: routes.clone(),
-        directory: directory.clone(),
-        log: log.clone(),
-        is_balanced: true,
-    }
-}
-
-fn commands(
-    store: Store,
-    queries: &Queries,
-    (planning, vault): (Planning, Vault),
-    senders: PoolSenders,
-) -> Commands {
-    Commands {
-        store,
-        admission: Admission::unlimited(),
-        accounts: vault.accounts.clone(),
-        planning,
-        vault,
-        conversations: Conversations {
-            read_model: queries.read_model.clone(),
-            read_position: queries.read_position.clone(),
-            waiting: Arc::clone(&queries.waiting),
-        },
-        senders,
-        default_sms_sender: Address::phone(SENDER).ok(),
-        default_email_sender: Address::email(MAILBOX).ok().map(Mailbox::from),
-        default_subject: "(no subject)".to_owned(),
-        mail_host: "127.0.0.1".to_owned(),
-    }
-}
-
-/// A message of the tenant whose first attempt got no answer.
-pub(crate) async fn in_doubt(api: &Api, tenant: TenantId) -> Uuid {
-    let (now, id) = (api.clock.now(), api.store.environment().new_id());
-    let token = api.store.environment().new_id();
-    let lease_until = now + TimeDelta::seconds(60);
-    let start = StartAttempt {
-        provider: "nobody".to_owned(),
-        account: "nobody".to_owned(),
-        choice: None,
-        token,
-        call_before: lease_until,
-        lease_until,
-        at: now,
-    };
-    let outcome = AttemptOutcome::Unknown { detail: "no answer in time".to_owned() };
-    let record = RecordOutcome { attempt: 1, token, outcome, at: now };
-    for command in [
-        MessageCommand::Request(Arc::new(hatch_domain::testing::request(now))),
-        MessageCommand::StartAttempt(start),
-        MessageCommand::RecordOutcome(record),
-    ] {
-        api.change_message(tenant, id, &command).await;
-    }
-    id
-}
-
-/// Says of a message of the default tenant what its attempt was.
-pub(crate) async fn resolved(api: &Api, id: Uuid, resolution: Resolution) {
-    let (reason, at) = ("asked their support".to_owned(), api.clock.now());
-    let command = MessageCommand::ResolveDoubt(ResolveDoubt { resolution, reason, at });
-    api.change_message(TenantId::DEFAULT, id, &command).await;
-}
-
-/// An account by which everything can be sent, and nothing is.
-fn account() -> Account {
-    Account {
-        name: "nobody".parse().expect("a name"),
-        provider: "nobody",
-        account: "nobody".to_owned(),
-        channels: Channel::ALL.into(),
-        senders: Vec::new(),
-        tenants: Tenants::All,
-        traffic: Traffic::All,
-        limits: hatch_providers::Limits::default(),
-        on_doubt: None,
-        adapter: Arc::new(Nobody),
-        hooks: Vec::new(),
-        acts_on_words: false,
-        http_timeout: PATIENCE,
-        default_subject: None,
-        is_at_provider: false,
-        reached_by: "http://localhost".parse().expect("a URL"),
-        of_log: false,
-    }
-}
-
-/// Sends nothing.
-struct Nobody;
-
-impl Adapter for Nobody {
-    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
-    }
-}
-
-/// Nothing runs that reports accounts.
-pub(crate) struct NoFigures;
-
-impl AccountFigures for NoFigures {
-    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-
-    fn used_today(&self, _: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-
-    fn advised(&self) -> BoxFuture<'_, Vec<Shift>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-}
-
-/// One with a master key that everybody knows.
-fn vault() -> Vault {
-    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
-    Vault {
-        keyring: Keyring::new(Some(key), None),
-        accounts: Accounts::new(vec![account()]),
-        context: Context {
-            public_url: "https://hatch.example.com".parse().expect("a URL"),
-            clock: Arc::new(SystemEnvironment),
-        },
-        http_timeout_max: Duration::from_secs(20),
-    }
-}
-
-fn app(
-    (commands, queries, live, people): (Commands, Queries, Live, People),
-    door: Door,
-    limits: &Limits,
-    shutdown: CancellationToken,
-) -> Router {
-    let routes = crate::health::router(Vec::new(), Box::new(Vec::new))
-        .merge(crate::compat::commands(commands.clone()))
-        .merge(crate::commands::router(commands))
-        .merge(crate::compat::queries(queries.clone()))
-        .merge(crate::queries::router(queries))
-        .merge(crate::live::router(live))
-        .merge(crate::people::router(people))
-        .merge(crate::openapi::router());
-    let entrance = Entrance {
-        new_id: || SystemEnvironment.new_id(),
-        stats: Arc::default(),
-        trusted_proxies: TrustedProxies::default(),
-        sites: Sites::new("http://localhost", None, &[]),
-        bodies: Bodies::new(limits),
-        door,
-        limits: crate::limits::Limits::default(),
-        trail: crate::Trail::default(),
-    };
-    let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
-    crate::app(routes, entrance, &Drain::new(ending, shutdown))
 }
 
 /// An answer, read whole.
