@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hatch_eventstore::Connection;
 use hatch_eventstore::testing::{Template, TestDatabase};
-use tokio::time::sleep;
+use tokio::time::interval;
 
 use super::bucket::{Ask, Grant, Settled};
 use super::*;
@@ -43,17 +43,21 @@ impl Process {
     }
 }
 
+/// Between two leases of a process.
+const PACE: Duration = Duration::from_millis(20);
+
 /// Takes all that can be had for so long, and says when each was used.
 async fn greedy(mut process: Process, lasts: Duration) -> Vec<Instant> {
     let (end, mut used) = (Instant::now() + lasts, Vec::new());
+    let mut pace = interval(PACE);
     while Instant::now() < end {
+        pace.tick().await;
         while let Some(lease) = process.hand.take(Instant::now()) {
             let now = Instant::now();
             process.hand.spend(lease, now);
             used.push(now);
         }
         process.lease().await;
-        sleep(Duration::from_millis(20)).await;
     }
     used
 }
