@@ -5,13 +5,12 @@ mod account_query;
 mod accounts;
 mod carriers;
 mod fold;
+mod kept;
 mod load;
 mod members;
 mod pool_query;
-mod pools;
 mod query;
 mod route_query;
-mod routes;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,13 +39,12 @@ pub use self::account_query::AccountInfo;
 use self::accounts::AccountRow;
 use self::carriers::CarrierRow;
 use self::fold::{ApiKeyRow, MemberRow, StreamRow, TenantRow, fold, fold_tenants};
+use self::kept::KeptRow;
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
 pub use self::pool_query::{PoolInfo, PoolSenderInfo};
-use self::pools::PoolRow;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
 pub use self::route_query::{RouteAccount, RouteInfo};
-use self::routes::RouteRow;
 use crate::engine::{Table, WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
@@ -79,9 +77,9 @@ pub static DEFINITION: Definition = Definition {
         tables::LOAD_KEYS,
         accounts::LOAD_ACCOUNTS,
         tables::LOAD_MEMBERS,
-        routes::LOAD_ROUTES,
+        kept::LOAD_ROUTES,
         carriers::LOAD_CARRIERS,
-        pools::LOAD_POOLS,
+        kept::LOAD_POOLS,
     ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
@@ -109,10 +107,10 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
         .await?;
     let (load, accounts) = (accounts::LOAD_ACCOUNTS, &accounts::ACCOUNTS);
     apply_to::<Account, _>(into, &page, load, AccountRow::read, accounts).await?;
-    apply_to::<Route, _>(into, &page, routes::LOAD_ROUTES, RouteRow::read, &routes::ROUTES).await?;
+    apply_to::<Route, _>(into, &page, kept::LOAD_ROUTES, KeptRow::read, &kept::ROUTES).await?;
     let (load, carriers) = (carriers::LOAD_CARRIERS, &carriers::CARRIERS);
     apply_to::<Carrier, _>(into, &page, load, CarrierRow::read, carriers).await?;
-    apply_to::<Pool, _>(into, &page, pools::LOAD_POOLS, PoolRow::read, &pools::POOLS).await
+    apply_to::<Pool, _>(into, &page, kept::LOAD_POOLS, KeptRow::read, &kept::POOLS).await
 }
 
 async fn apply_tenants(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
