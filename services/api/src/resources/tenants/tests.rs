@@ -77,18 +77,21 @@ async fn each_bad_field_is_named_and_what_is_no_tenant_is_not_found() {
         assert_eq!(answer.pointers(), ["/name"], "{body}: {}", answer.body);
     }
     let default = TenantId::DEFAULT.to_string();
-    for (body, pointer) in [
-        (json!({"name": "\n"}), "/name"),
-        (json!({"reason": "why"}), "/reason"),
-        (json!({"suspended": false, "reason": "why"}), "/reason"),
-        (json!({"suspended": true, "reason": ""}), "/reason"),
-        (json!({"suspended": true, "reason": "x".repeat(501)}), "/reason"),
-        (json!({"suspended": "yes"}), "/suspended"),
-        (json!({"colour": 1}), "/colour"),
+    for (body, pointer, code) in [
+        // A name is without blanks around it.
+        (json!({"name": "\n"}), "/name", "required"),
+        (json!({"reason": "why"}), "/reason", "not_allowed"),
+        (json!({"suspended": false, "reason": "why"}), "/reason", "not_allowed"),
+        (json!({"suspended": true, "reason": ""}), "/reason", "required"),
+        (json!({"suspended": true, "reason": "a\u{7}b"}), "/reason", "forbidden_character"),
+        (json!({"suspended": true, "reason": "x".repeat(501)}), "/reason", "too_long"),
+        (json!({"suspended": "yes"}), "/suspended", "wrong_type"),
+        (json!({"colour": 1}), "/colour", "unknown_field"),
     ] {
         let answer = patch(&api, &default, &body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}: {}", answer.body);
         assert_eq!(answer.pointers(), [pointer], "{body}: {}", answer.body);
+        assert_eq!(answer.body["errors"][0]["code"], code, "{body}: {}", answer.body);
     }
     for id in ["0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11", "x"] {
         let path = format!("{TENANTS}/{id}");

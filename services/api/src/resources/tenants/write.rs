@@ -283,15 +283,23 @@ pub(super) fn checked_name(name: Option<String>) -> Result<String, Vec<FieldErro
 fn checked(change: Change) -> Result<Change, Vec<FieldError>> {
     match change {
         Change::Rename(name) => checked_name(Some(name)).map(Change::Rename),
-        Change::Suspend(Some(reason)) => {
-            let count = reason.chars().count();
-            if (1..=REASON_CHARACTERS_MAX).contains(&count) && !reason.contains(char::is_control) {
-                return Ok(Change::Suspend(Some(reason)));
-            }
-            let detail =
-                format!("expected 1 to {REASON_CHARACTERS_MAX} characters that can be shown");
-            Err(vec![FieldError::coded(FieldCode::TooLong, "/reason", detail)])
-        }
+        Change::Suspend(Some(reason)) => match reason_fault(&reason) {
+            Some(error) => Err(vec![error]),
+            None => Ok(Change::Suspend(Some(reason))),
+        },
         change => Ok(change),
     }
+}
+
+/// What is wrong with the reason of a suspension.
+fn reason_fault(reason: &str) -> Option<FieldError> {
+    let (code, detail) = match reason.chars().count() {
+        0 => (FieldCode::Required, format!("expected 1 to {REASON_CHARACTERS_MAX} characters")),
+        1..=REASON_CHARACTERS_MAX if reason.contains(char::is_control) => {
+            (FieldCode::ForbiddenCharacter, "expected no control characters".to_owned())
+        }
+        1..=REASON_CHARACTERS_MAX => return None,
+        _ => (FieldCode::TooLong, format!("expected 1 to {REASON_CHARACTERS_MAX} characters")),
+    };
+    Some(FieldError::coded(code, "/reason", detail))
 }
