@@ -20,9 +20,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Looks by which a directory may be behind, at most, before the tables are asked how far they are.
 const LOOKS_BEHIND_MAX: i64 = 5;
 
-/// Why it cannot go on.
+/// Why the configuration cannot be read, or not be followed.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub enum ReadError {
     /// The tables cannot be read.
     #[error("the configuration cannot be read")]
     Tables(#[from] hatch_readmodel::Error),
@@ -55,7 +55,7 @@ impl Following {
         let (mut at, mut backoff) = (Progress::default(), Backoff::default());
         loop {
             let Err(error) = self.follow(&mut at, &mut backoff).await;
-            if matches!(&error, Error::Log(damage) if !damage.is_unavailable()) {
+            if matches!(&error, ReadError::Log(damage) if !damage.is_unavailable()) {
                 // The log is another than it was, or lacks what has been archived: the tables say where to go on.
                 at = Progress::default();
             }
@@ -65,7 +65,11 @@ impl Following {
         }
     }
 
-    async fn follow(&self, at: &mut Progress, backoff: &mut Backoff) -> Result<Infallible, Error> {
+    async fn follow(
+        &self,
+        at: &mut Progress,
+        backoff: &mut Backoff,
+    ) -> Result<Infallible, ReadError> {
         let (mut heads, mut before) = (self.head.subscribe(), Position::START);
         loop {
             // Marked as seen before the looks, so that what is appended meanwhile ends the wait.
@@ -86,7 +90,7 @@ impl Following {
 
     /// Looks until `head` is reached, or what the log has by now where it begins anew. What was passed is in `at` also
     /// where a look fails.
-    async fn catch_up(&self, head: Position, at: &mut Progress) -> Result<(), Error> {
+    async fn catch_up(&self, head: Position, at: &mut Progress) -> Result<(), ReadError> {
         let mut mark = match at.mark {
             // The tables may be further than the head that was seen last.
             Some(mark) if head.0 - mark.position.0 <= LOOKS_BEHIND_MAX * LOOK_POSITIONS_MAX => mark,
@@ -125,7 +129,7 @@ impl Following {
         &self,
         mark: Option<Mark>,
         at: &mut Progress,
-    ) -> Result<Mark, Error> {
+    ) -> Result<Mark, ReadError> {
         let stored = self.read_model.configuration().await?;
         if let Some(mark) = mark.filter(|mark| stored.position <= mark.position) {
             return Ok(mark);

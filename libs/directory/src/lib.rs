@@ -27,13 +27,14 @@ use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::{AccountId, MemberId, PoolId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{Connections, HeadWatch, Log, Position};
+use hatch_eventstore::{Connections, HeadWatch, Log, Mark, Position};
 use hatch_readmodel::{ReadModel, StoredConfiguration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::attempts::{Attempts, TooMany};
 use self::follow::Following;
+pub use self::follow::ReadError;
 pub use self::sessions::{
     Begun, SESSION_IDLE_MAX, SESSION_LIFE_MAX, Session, SessionError, SessionHash, SessionInfo,
     Sessions,
@@ -41,7 +42,7 @@ pub use self::sessions::{
 pub use self::uses::Use;
 use self::uses::Uses;
 pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, PoolEntry, RouteEntry};
-use self::view::{Changes, View};
+use self::view::{Changes, KINDS, Known, View};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -109,9 +110,29 @@ impl Directory {
     /// A directory of what the tables hold, which does not follow the log: for tools that look once.
     #[must_use]
     pub fn of(stored: StoredConfiguration) -> Self {
+        Self::holding(stored.position, Known::of(stored))
+    }
+
+    /// A directory of what the log holds now, also where the tables are behind it, as before the first projector. It does
+    /// not follow the log: for tools that look once.
+    ///
+    /// # Errors
+    /// The tables or the log cannot be read.
+    pub async fn read(read_model: &ReadModel, log: &Log) -> Result<Self, ReadError> {
+        let stored = read_model.configuration().await?;
+        let (mut mark, mut known) = (Mark::unseen(stored.position), Known::of(stored));
+        let head = log.head().await?;
+        while mark.position < head {
+            let look = log.look(&KINDS, mark, head).await?;
+            known.apply(&look.events);
+            mark = look.mark;
+        }
+        Ok(Self::holding(mark.position, known))
+    }
+
+    fn holding(position: Position, known: Known) -> Self {
         let directory = Self::of_nobody();
-        let position = stored.position;
-        directory.shared.view.replace(view::Known::of(stored));
+        directory.shared.view.replace(known);
         directory.shared.reached(position);
         directory
     }
@@ -127,6 +148,12 @@ impl Directory {
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<KeyEntry> {
         self.shared.view.key(id)
+    }
+
+    /// The keys of all tenants, those that have ended among them, in no order. It walks all that there are.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyEntry> {
+        self.shared.view.keys()
     }
 
     /// The member of that id, invited, removed or not, and whose he is.

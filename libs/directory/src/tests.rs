@@ -310,6 +310,33 @@ async fn tables_that_are_behind_the_log_are_shown_to_nobody() {
 }
 
 #[tokio::test]
+async fn who_looks_once_sees_what_the_log_has_also_where_the_tables_are_behind() {
+    let place = Place::new().await;
+    let (read_model, log) =
+        (ReadModel::new(place.connections.clone()), Log::new(place.connections.clone()));
+    let ids = |directory: &Directory| {
+        let keys = directory.keys().into_iter();
+        keys.map(|entry| (entry.tenant_id, entry.key.id().clone())).collect::<Vec<_>>()
+    };
+    let of_nobody = Directory::read(&read_model, &log).await.expect("a log without events");
+    assert!(of_nobody.is_read() && ids(&of_nobody).is_empty());
+    place.create_tenant().await;
+    place.create_key().await;
+    let before = Directory::read(&read_model, &log).await.expect("the log");
+    assert_eq!(ids(&before), [(TENANT, key())], "no projector has read it");
+    place.project().await;
+    let revoked = place.revoke_key().await;
+    let after = Directory::read(&read_model, &log).await.expect("tables and log");
+    assert_eq!((ids(&after), after.position()), (vec![(TENANT, key())], revoked));
+    let is_revoked = |directory: &Directory| {
+        directory.key(&key()).is_some_and(|entry| entry.key.revoked_at().is_some())
+    };
+    assert!(is_revoked(&after) && !is_revoked(&before), "what was read once stays as it was");
+    assert!(Directory::read(&read_model, &log_that_is_away()).await.is_err());
+    place.stop().await;
+}
+
+#[tokio::test]
 async fn who_begins_anew_shows_what_he_has_until_he_is_further() {
     let place = Place::new().await;
     place.create_key().await;

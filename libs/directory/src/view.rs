@@ -154,6 +154,14 @@ impl View {
         Some(KeyEntry { tenant_id: folded.tenant_id, key: folded.state.clone()? })
     }
 
+    /// Those that this build can read.
+    pub(crate) fn keys(&self) -> Vec<KeyEntry> {
+        let entry = |folded: &Folded<ApiKey>| {
+            Some(KeyEntry { tenant_id: folded.tenant_id, key: folded.state.clone()? })
+        };
+        self.read().keys.values().filter_map(entry).collect()
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Option<MemberEntry> {
         self.read().member(id)
     }
