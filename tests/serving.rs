@@ -46,8 +46,30 @@ async fn beyond_loopback_it_serves_once_there_is_a_key() {
     };
     refused("no key").await;
     let key = make(&hatch, &[]).await;
+    let findings = doctor_with(&hatch, &elsewhere).await;
+    findings.assert_says("ok", "keys", &["1 key can be used"]);
+    let tenant = hatch.create_tenant("second").await;
+    let (invited, said) =
+        run(&hatch, &["members", "invite", "ann@example.com", "--role", "owner"], &[]).await;
+    assert!(invited, "{said}");
+    for (list, one) in [
+        (&["keys", "list"][..], key.id.as_str()),
+        (&["keys", "list", "--json"][..], key.id.as_str()),
+        (&["tenants", "list"][..], tenant.as_str()),
+        (&["members", "list"][..], "ann@example.com"),
+    ] {
+        let (listed, said) = run(&hatch, list, &[]).await;
+        assert!(listed && said.contains(one), "{list:?}: {said}");
+    }
     let (revoked, said) = run(&hatch, &["keys", "revoke", &key.id], &[]).await;
     assert!(revoked, "{said}");
+    let findings = doctor_with(&hatch, &elsewhere).await;
+    findings.assert_says(
+        "warning",
+        "keys",
+        &["no key can be used: 1 key ended", "hatch keys create"],
+    );
+    findings.assert_says("ok", "listen", &[]);
 
     // One that has ended is one: roles that do not start would let nobody in either.
     let mut serve = command(&hatch, &ROLES, &elsewhere);

@@ -1,20 +1,23 @@
 //! `hatch keys`: who may ask for what. Its texts are printed once, when they are made.
 
+use std::cmp::Reverse;
+
 use anyhow::{Context, anyhow, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_api::api_keys::{
     Changed, Issued, IssuedApiKey, Issuer, KeyRequest, create, revoke, rotate, shown,
 };
 use hatch_api::tenants;
+use hatch_directory::{Directory, KeyEntry};
 use hatch_domain::api_key::{AGGREGATE, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::{Environment as _, time};
-use hatch_eventstore::{Connection, Connections, Store, SystemEnvironment};
+use hatch_eventstore::{Connection, Connections, Log, Store, SystemEnvironment};
 use hatch_readmodel::{KeyInfo, Page, ReadModel};
 
 use super::writer::{Writer, actor};
-use super::{ANSWER_MAX, pool, print_page};
+use super::{ANSWER_MAX, pool, print_first};
 use crate::cli::{CreateKey, Keys};
 use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
@@ -137,13 +140,21 @@ async fn list(
     limit: u32,
     json: bool,
 ) -> anyhow::Result<()> {
-    let read_model = ReadModel::new(pool(settings)?);
-    let tenant = tenant.unwrap_or(TenantId::DEFAULT);
-    let page = read_model.api_keys(tenant, &Page::new(Some(limit), None)?).await?;
-    let now = SystemEnvironment.now();
-    print_page(&page, json, "there is no key: `hatch keys create --name first` makes one", |key| {
-        row(key, now)
-    })
+    let (pool, tenant) = (pool(settings)?, tenant.unwrap_or(TenantId::DEFAULT));
+    let read_model = ReadModel::new(pool.clone());
+    // The tables alone would lack the first keys, which no projector has read.
+    let mut entries = Directory::read(&read_model, &Log::new(pool)).await?.keys();
+    entries.retain(|entry| entry.tenant_id == tenant);
+    entries.sort_by_key(|entry| Reverse((entry.key.created_at(), entry.key.id().clone())));
+    // A key that they lack was never used.
+    let used = read_model.api_keys(tenant, &Page::new(Some(limit), None)?).await?.data;
+    let info = |KeyEntry { key, .. }: &KeyEntry| {
+        let known = used.iter().find(|one| one.id == key.id().as_str());
+        KeyInfo::of(key, known.and_then(|known| known.last_used.clone()))
+    };
+    let (keys, now): (Vec<_>, _) = (entries.iter().map(info).collect(), SystemEnvironment.now());
+    let none = "there is no key: `hatch keys create --name first` makes one";
+    print_first(&keys, (limit, json), none, |key| row(key, now))
 }
 
 /// Who has the database may give every right.

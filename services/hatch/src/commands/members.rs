@@ -1,17 +1,20 @@
 //! `hatch members`: who the people of a tenant are. A link is printed once, when it is made.
 
+use std::cmp::Reverse;
+
 use anyhow::{anyhow, ensure};
 use hatch_api::members::{Authority, InviteRequest, Written, invite, remove};
 use hatch_api::tenants;
+use hatch_directory::Directory;
 use hatch_domain::ids::{MemberId, TenantId};
 use hatch_domain::member::{AGGREGATE, MemberStatus, member_id};
 use hatch_domain::scope::Scopes;
 use hatch_domain::time;
-use hatch_eventstore::{Connection, Connections};
-use hatch_readmodel::{MemberInfo, Page, ReadModel};
+use hatch_eventstore::{Connection, Connections, Log};
+use hatch_readmodel::{MemberInfo, ReadModel};
 
 use super::writer::{Writer, actor};
-use super::{ANSWER_MAX, pool, print_page};
+use super::{ANSWER_MAX, pool, print_first};
 use crate::cli::{InviteMember, Members};
 use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
@@ -94,15 +97,15 @@ async fn list(
     limit: u32,
     json: bool,
 ) -> anyhow::Result<()> {
-    let read_model = ReadModel::new(pool(settings)?);
-    let tenant = tenant.unwrap_or(TenantId::DEFAULT);
-    let page = read_model.members(tenant, &Page::new(Some(limit), None)?).await?;
-    print_page(
-        &page,
-        json,
-        "there is no member: `hatch members invite EMAIL --role owner` invites one",
-        row,
-    )
+    let (pool, tenant) = (pool(settings)?, tenant.unwrap_or(TenantId::DEFAULT));
+    // The tables alone would lack the first members, whom no projector has read.
+    let directory = Directory::read(&ReadModel::new(pool.clone()), &Log::new(pool)).await?;
+    let mut entries = directory.members_of(tenant);
+    entries.sort_by_key(|entry| Reverse((entry.member.invited_at(), entry.id)));
+    let members: Vec<MemberInfo> =
+        entries.iter().map(|entry| MemberInfo::of(entry.id, &entry.member)).collect();
+    let none = "there is no member: `hatch members invite EMAIL --role owner` invites one";
+    print_first(&members, (limit, json), none, row)
 }
 
 /// Who has the database may give every right, and take it.

@@ -68,14 +68,34 @@ fn print_page<T: Serialize>(
     none: &str,
     row: impl Fn(&T) -> String,
 ) -> anyhow::Result<()> {
-    for one in &page.data {
+    print_rows(&page.data, (page.next_cursor.is_some(), json), none, row)
+}
+
+/// Prints the first `limit` of `all`, as [`print_page`] does.
+fn print_first<T: Serialize>(
+    all: &[T],
+    (limit, json): (u32, bool),
+    none: &str,
+    row: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    let first = usize::try_from(limit).ok().and_then(|limit| all.get(..limit)).unwrap_or(all);
+    print_rows(first, (first.len() < all.len(), json), none, row)
+}
+
+fn print_rows<T: Serialize>(
+    rows: &[T],
+    (are_more, json): (bool, bool),
+    none: &str,
+    row: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    for one in rows {
         line(if json { serde_json::to_string(one)? } else { row(one) })?;
     }
-    if !json && page.data.is_empty() {
+    if !json && rows.is_empty() {
         line(none)?;
     }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
+    if !json && are_more {
+        let shown = rows.len();
         line(format!("there are more than these {shown}: --limit shows up to 200"))?;
     }
     Ok(())

@@ -1,16 +1,19 @@
 //! `hatch tenants`: whose data it is.
 
 use anyhow::anyhow;
-use hatch_api::tenants::{Change, TeamChange, TeamChanged, Written, change, change_team, create};
+use hatch_api::tenants::{
+    Change, TeamChange, TeamChanged, Written, change, change_team, create, find,
+};
+use hatch_directory::Directory;
 use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::{AGGREGATE, TEAM_RECIPIENTS_MAX, TeamRecipient, Tenant};
 use hatch_domain::{Decider as _, time};
 use hatch_eventstore::Log;
-use hatch_readmodel::{Page, ReadModel, TenantInfo};
+use hatch_readmodel::{ReadModel, TenantInfo};
 use serde_json::json;
 
 use super::writer::{Writer, actor};
-use super::{pool, print_page};
+use super::{pool, print_first};
 use crate::cli::{Team, Tenants};
 use crate::output::{field, line, moment};
 use crate::settings::Settings;
@@ -96,9 +99,16 @@ async fn team(settings: &Settings, tenant: Option<TenantId>, json: bool) -> anyh
 }
 
 async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow::Result<()> {
-    let read_model = ReadModel::new(pool(settings)?);
-    let page = read_model.tenants(&Page::new(Some(limit), None)?).await?;
-    print_page(&page, json, "there is no tenant", row)
+    let pool = pool(settings)?;
+    let log = Log::new(pool.clone());
+    // The tables alone would lack the first tenants, which no projector has read.
+    let ids = Directory::read(&ReadModel::new(pool), &log).await?.tenants().unwrap_or_default();
+    let (mut tenants, one_more) = (Vec::new(), usize::try_from(limit)?.saturating_add(1));
+    for id in ids.into_iter().rev().take(one_more) {
+        let tenant = find(&log, id).await.map_err(|problem| anyhow!("{problem}"))?;
+        tenants.extend(tenant);
+    }
+    print_first(&tenants, (limit, json), "there is no tenant", row)
 }
 
 fn row(tenant: &TenantInfo) -> String {

@@ -22,8 +22,7 @@ use crate::{Error, QueryError, ReadModel};
 macro_rules! keys {
     ($rest:literal) => {
         concat!(
-            "SELECT k.key_id, k.name, k.key_type, k.state, k.created_at, k.revoked_at,
-                    k.created_position, u.at AS used_at, u.ip, u.user_agent
+            "SELECT k.state, k.created_position, u.at AS used_at, u.ip, u.user_agent
                FROM rm_configuration.api_keys k
                LEFT JOIN access.key_uses u ON u.key_id = k.key_id AND u.tenant_id = k.tenant_id\n",
             $rest
@@ -138,6 +137,28 @@ impl TenantInfo {
     }
 }
 
+impl KeyInfo {
+    /// What is shown of a key.
+    #[must_use]
+    pub fn of(key: &ApiKey, last_used: Option<LastUse>) -> Self {
+        Self {
+            id: key.id().to_string(),
+            name: key.name().to_owned(),
+            key_type: key.key_type().as_str().to_owned(),
+            scopes: *key.scopes(),
+            senders: key.senders().iter().map(ToString::to_string).collect(),
+            channels: key.channels().to_vec(),
+            ip_ranges: key.ip_ranges().iter().map(ToString::to_string).collect(),
+            expires_at: key.expires_at(),
+            created_by: key.created_by().to_string(),
+            created_at: key.created_at().unwrap_or_default(),
+            rotated_at: key.rotated_at(),
+            revoked_at: key.revoked_at(),
+            last_used,
+        }
+    }
+}
+
 impl ReadModel {
     /// The keys of `tenant`, the newest first, with those that are revoked.
     ///
@@ -222,21 +243,7 @@ fn key(row: &Row) -> Result<KeyInfo, Error> {
         (Some(at), Some(ip)) => Some(LastUse { at, ip, user_agent: row.try_get("user_agent")? }),
         _ => None,
     };
-    Ok(KeyInfo {
-        id: row.try_get("key_id")?,
-        name: row.try_get("name")?,
-        key_type: row.try_get("key_type")?,
-        scopes: *state.scopes(),
-        senders: state.senders().iter().map(ToString::to_string).collect(),
-        channels: state.channels().to_vec(),
-        ip_ranges: state.ip_ranges().iter().map(ToString::to_string).collect(),
-        expires_at: state.expires_at(),
-        created_by: state.created_by().to_string(),
-        created_at: row.try_get("created_at")?,
-        rotated_at: state.rotated_at(),
-        revoked_at: row.try_get("revoked_at")?,
-        last_used,
-    })
+    Ok(KeyInfo::of(&state, last_used))
 }
 
 fn tenant(row: &Row) -> Result<TenantInfo, Error> {

@@ -93,21 +93,7 @@ impl IssuedApiKey {
 /// The key as it is shown. Its last use is in the tables alone, and nothing fails without it.
 pub async fn shown(read_model: &ReadModel, tenant: TenantId, id: &KeyId, key: &ApiKey) -> KeyInfo {
     let known = read_model.api_key(tenant, id).await.ok().flatten();
-    KeyInfo {
-        id: id.to_string(),
-        name: key.name().to_owned(),
-        key_type: key.key_type().as_str().to_owned(),
-        scopes: *key.scopes(),
-        senders: key.senders().iter().map(ToString::to_string).collect(),
-        channels: key.channels().to_vec(),
-        ip_ranges: key.ip_ranges().iter().map(ToString::to_string).collect(),
-        expires_at: key.expires_at(),
-        created_by: key.created_by().to_string(),
-        created_at: key.created_at().unwrap_or_default(),
-        rotated_at: key.rotated_at(),
-        revoked_at: key.revoked_at(),
-        last_used: known.and_then(|known| known.last_used),
-    }
+    KeyInfo::of(key, known.and_then(|known| known.last_used))
 }
 
 /// The answer that has a key's text.

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::write::{
-    Change, TeamChange, TeamChanged, Written, change, change_team, create, exists,
+    Change, TeamChange, TeamChanged, Written, change, change_team, create, exists, find,
 };
 use crate::commands::Commands;
 use crate::queries::Queries;

@@ -11,7 +11,7 @@ use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::{TenantCommand, TenantRejection};
 use hatch_domain::tenant::event::TenantEvent;
 use hatch_eventstore::{
-    Appended, CommandKey, Execute, ExecuteError, Loaded, Metadata, Position, Store,
+    Appended, CommandKey, Execute, ExecuteError, Loaded, Log, Metadata, Position, Store,
 };
 use hatch_readmodel::TenantInfo;
 
@@ -95,7 +95,7 @@ pub async fn create(
     let execute = execute(actor, id, &command).at(Tenant::default(), 0).key(key);
     match store.execute(execute).await?.appended {
         Some(Appended::Committed { first: position, .. }) => {
-            let tenant = known(store, id, position).await?.unwrap_or_else(|| empty(id));
+            let tenant = known(store.log(), id, position).await?.unwrap_or_else(|| empty(id));
             Ok(Written { tenant, position, replayed: false })
         }
         // A twin was faster.
@@ -135,7 +135,7 @@ pub async fn change(
         // It was so already: whoever reads up to here sees it.
         None => store.log().head().await?,
     };
-    let tenant = known(store, id, position).await?.ok_or_else(|| Problem::not_found(WHAT))?;
+    let tenant = known(store.log(), id, position).await?.ok_or_else(|| Problem::not_found(WHAT))?;
     Ok(Written { tenant, position, replayed: false })
 }
 
@@ -179,8 +179,15 @@ pub async fn change_team(
 /// # Errors
 /// When the log does not answer.
 pub async fn exists(store: &Store, id: TenantId) -> Result<bool, Problem> {
-    let head = store.log().head().await?;
-    Ok(known(store, id, head).await?.is_some())
+    Ok(find(store.log(), id).await?.is_some())
+}
+
+/// The tenant as the log tells of it, which no projector has to have read.
+///
+/// # Errors
+/// When the log does not answer.
+pub async fn find(log: &Log, id: TenantId) -> Result<Option<TenantInfo>, Problem> {
+    known(log, id, log.head().await?).await
 }
 
 /// Where it was recorded; nowhere if it was so already.
@@ -220,17 +227,13 @@ fn execute<'a>(actor: &Actor, id: TenantId, command: &'a TenantCommand) -> Execu
 
 /// The tenant that was made at `position`, as it was then.
 async fn made_before(store: &Store, id: TenantId, position: Position) -> Result<Written, Problem> {
-    let tenant = known(store, id, position).await?.ok_or_else(|| Problem::not_found(WHAT))?;
+    let tenant = known(store.log(), id, position).await?.ok_or_else(|| Problem::not_found(WHAT))?;
     Ok(Written { tenant, position, replayed: true })
 }
 
 /// The tenant as its events up to `until` tell of it.
-async fn known(
-    store: &Store,
-    id: TenantId,
-    until: Position,
-) -> Result<Option<TenantInfo>, Problem> {
-    let events = store.log().read_stream_of(Tenant::KIND, id.0, id.0).await?;
+async fn known(log: &Log, id: TenantId, until: Position) -> Result<Option<TenantInfo>, Problem> {
+    let events = log.read_stream_of(Tenant::KIND, id.0, id.0).await?;
     let mut tenant = (is_default(id)).then(TenantInfo::default_tenant);
     for recorded in events.iter().filter(|recorded| recorded.position <= until) {
         let event: TenantEvent = recorded.decode().map_err(|error| Problem::fault(&error))?;

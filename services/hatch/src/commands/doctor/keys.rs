@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_eventstore::Connection;
+use hatch_directory::{Directory, KeyEntry};
+use hatch_readmodel::ReadModel;
 use serde_json::Value;
 use tokio::net::lookup_host;
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
 use super::made;
-use crate::commands::ANSWER_MAX;
 use crate::http_client::{http_client, near_client};
 use crate::output::{counted, moment};
 use crate::roles::{FIRST_KEY, refusal};
@@ -26,16 +26,6 @@ const ENDS_SOON: TimeDelta = TimeDelta::days(14);
 
 /// How long a hatch may take to say how it is.
 const READY_MAX: Duration = Duration::from_secs(3);
-
-/// How many live keys there are of all tenants; those that end before $2, the first of them, and when that is.
-const LOOK: &str = "
-    SELECT count(*) FILTER (WHERE ends IS NULL OR ends > $1),
-           count(*) FILTER (WHERE ends > $1 AND ends <= $2),
-           (array_agg(key_id ORDER BY ends) FILTER (WHERE ends > $1 AND ends <= $2))[1],
-           min(ends) FILTER (WHERE ends > $1 AND ends <= $2)
-      FROM (SELECT key_id, (state->>'expires_at')::timestamptz AS ends
-              FROM rm_configuration.api_keys
-             WHERE revoked_at IS NULL) AS k";
 
 /// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
@@ -53,10 +43,13 @@ pub(super) fn tell(findings: &mut Vec<Finding>, found: &[Finding]) {
     }
 }
 
-/// What is in the table of keys.
-#[derive(Debug)]
+/// What is known of the keys of all tenants.
+#[derive(Debug, Default)]
 struct Looked {
     live: i64,
+    /// Revoked or expired.
+    ended: i64,
+    /// Those of the live ones that end soon.
     ending: i64,
     /// The one that ends first, and when.
     first: Option<(String, DateTime<Utc>)>,
@@ -64,15 +57,32 @@ struct Looked {
     has_issuers: bool,
 }
 
+impl Looked {
+    /// What there is to say of `keys` at `now`.
+    fn at(now: DateTime<Utc>, keys: &[KeyEntry]) -> Self {
+        let mut looked = Self::default();
+        for KeyEntry { key, .. } in keys {
+            let end = key.expires_at();
+            if key.revoked_at().is_some() || end.is_some_and(|end| end <= now) {
+                looked.ended += 1;
+                continue;
+            }
+            looked.live += 1;
+            let Some(end) = end.filter(|end| *end <= now + ENDS_SOON) else { continue };
+            looked.ending += 1;
+            if looked.first.as_ref().is_none_or(|(_, first)| end < *first) {
+                looked.first = Some((key.id().to_string(), end));
+            }
+        }
+        looked
+    }
+}
+
 async fn keys(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
-    let soon = database.now + ENDS_SOON;
-    let look = async |client: &mut Connection| {
-        let row = client.query_one(LOOK, &[&database.now, &soon]).await?;
-        let (id, end): (Option<String>, Option<DateTime<Utc>>) = (row.try_get(2)?, row.try_get(3)?);
-        let (live, ending, first) = (row.try_get(0)?, row.try_get(1)?, id.zip(end));
-        anyhow::Ok(Looked { live, ending, first, has_issuers: false })
-    };
-    let looked = database.pool.within(ANSWER_MAX, look).await?;
+    // The tables alone would lack the first keys, which no projector has read.
+    let read_model = ReadModel::new(database.pool.clone());
+    let directory = Directory::read(&read_model, &database.log).await?;
+    let looked = Looked::at(database.now, &directory.keys());
     let looked = Looked { has_issuers: !settings.jwt.is_empty(), ..looked };
     Ok(found(&looked, settings.authentication, beyond_loopback(&settings.listen).await))
 }
@@ -87,13 +97,17 @@ async fn beyond_loopback(listen: &str) -> Option<IpAddr> {
 }
 
 fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>) -> Finding {
-    let Looked { live, ending, first, has_issuers } = looked;
+    let Looked { live, ended, ending, first, has_issuers } = looked;
     if authentication == Authentication::Off {
         return Finding::good(KEYS, "authentication is off: who sends no key may do everything");
     }
     match (live, beyond) {
         (0, _) if *has_issuers => {
             return Finding::good(KEYS, "there is no key: clients come with tokens only");
+        }
+        (0, _) if *ended > 0 => {
+            let what = format!("no key can be used: {} ended", counted(*ended, "key"));
+            return Finding::warning(KEYS, what, "make another by `hatch keys create`");
         }
         (0, Some(address)) => {
             let remedy =
@@ -163,6 +177,14 @@ async fn directory(settings: &Settings) -> anyhow::Result<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hatch_domain::Decider as _;
+    use hatch_domain::api_key::event::{ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked};
+    use hatch_domain::api_key::{ApiKey, KeyType, SecretHash};
+    use hatch_domain::ids::TenantId;
+    use hatch_domain::scope::Scopes;
+
     use super::*;
 
     #[test]
@@ -172,15 +194,18 @@ mod tests {
             live,
             ending,
             first: (ending > 0).then(|| ("7Qm2xVb9Lk4R".to_owned(), end)),
-            has_issuers: false,
+            ..Looked::default()
         };
         let with_tokens = Looked { has_issuers: true, ..of(0, 0) };
+        let all_ended = || Looked { ended: 2, ..of(0, 0) };
         let (required, off) = (Authentication::Required, Authentication::Off);
         let open: IpAddr = [0, 0, 0, 0].into();
         for (looked, authentication, beyond, start, says) in [
             (of(0, 0), required, None, "warning", "hatch keys create"),
             (of(0, 0), required, Some(open), "WRONG", "loopback only, not on 0.0.0.0"),
             (with_tokens, required, Some(open), "ok", "tokens only"),
+            (all_ended(), required, Some(open), "warning", "no key can be used: 2 keys ended"),
+            (all_ended(), off, None, "ok", "authentication is off"),
             (of(0, 0), off, None, "ok", "authentication is off"),
             (of(2, 0), required, Some(open), "ok", "2 keys can be used"),
             (of(2, 1), required, None, "warning", "1 key ends within 14 days, 7Qm2xVb9Lk4R first"),
@@ -189,5 +214,40 @@ mod tests {
             let line = found(&looked, authentication, beyond).to_string();
             assert!(line.starts_with(start) && line.contains(says), "{looked:?}: {line}");
         }
+    }
+
+    #[test]
+    fn a_key_counts_until_it_ends_and_the_first_that_does_is_named() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let key = |id: &str, days: Option<i64>| {
+            let created = ApiKeyEvent::from(ApiKeyCreated {
+                key_id: id.parse().expect("an id"),
+                name: "shop".to_owned(),
+                key_type: KeyType::Live,
+                scopes: Scopes::all(),
+                senders: Vec::new(),
+                channels: Vec::new(),
+                ip_ranges: Vec::new(),
+                secret_hash: SecretHash::of("a secret"),
+                expires_at: days.map(|days| now + TimeDelta::days(days)),
+                created_by: "cli".to_owned(),
+                at: now,
+            });
+            ApiKey::default().evolve(&created)
+        };
+        let revoked = ApiKeyEvent::from(ApiKeyRevoked { at: now });
+        let keys = [
+            key("000000000001", None),
+            key("000000000002", Some(13)),
+            key("000000000003", Some(1)),
+            key("000000000004", Some(15)),
+            key("000000000005", Some(0)),
+            key("000000000006", None).evolve(&revoked),
+        ];
+        let tenant_id = TenantId::DEFAULT;
+        let entry = |key| KeyEntry { tenant_id, key: Arc::new(key) };
+        let Looked { live, ended, ending, first, .. } = Looked::at(now, &keys.map(entry));
+        assert_eq!((live, ended, ending), (4, 2, 2));
+        assert_eq!(first, Some(("000000000003".to_owned(), now + TimeDelta::days(1))));
     }
 }
