@@ -96,12 +96,15 @@ async fn a_process_reads_its_file_at_sighup_and_a_bad_one_changes_nothing() {
     let said = line_with(&mut lines, &["they stay as they were"]).await;
     assert!(said.contains("accounts.second") && said.contains("account_sid"), "{said}");
 
-    let good = format!("deployment = \"other\"\n{}[log]\nfilter = \"warn\"\n", account('2'));
+    // A key of the right form, which nobody has.
+    let limit = "[rate_limit.keys]\n7Qm2xVb9Lk4R = 7\n";
+    let good = format!("deployment = \"other\"\n{}{limit}[log]\nfilter = \"warn\"\n", account('2'));
     std::fs::write(&file, good).expect("written");
     hang_up();
     line_with(&mut lines, &["the settings were read again"]).await;
     let said = line_with(&mut lines, &["take effect at the next start"]).await;
     assert!(said.contains("deployment") && !said.contains("accounts"), "{said}");
+    line_with(&mut lines, &["7Qm2xVb9Lk4R", "they limit nothing"]).await;
     kill(pid, Signal::SIGTERM).expect("a signal");
     assert!(child.wait().await.expect("it ends").success());
     hatch.finish().await;

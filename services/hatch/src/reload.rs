@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hatch_eventstore::Position;
 use tokio::sync::watch;
 
-use crate::logging;
 use crate::roles::{self, Process};
 use crate::settings::Settings;
+use crate::{limits, logging};
 
 /// Sections, and single keys, that take effect when they are read again. So do those of providers.
 const AT_ONCE: [&str; 6] = ["accounts", "routes", "pools", "rate_limit", "jwt", "log.filter"];
@@ -97,16 +99,37 @@ fn is_at_once(key: &str) -> bool {
     is_at_once && !LATER.contains(&key) && !key.ends_with(SUBJECT)
 }
 
+/// How long the tenants and keys may take to be read, which is when a process starts, before nothing is said of limits.
+const KNOWN_MAX: Duration = Duration::from_secs(10);
+
 /// Has the process work by the settings as they are read again, until it ends.
 pub(crate) async fn follow(process: Arc<Process>) {
     let (mut reload, shutdown) = (process.reload.clone(), process.workers.clone());
     let following = async {
+        tell_limits_of_nobody(&process, &process.settings).await;
         loop {
             let settings = reload.changed().await;
             apply(&process, &settings);
+            tell_limits_of_nobody(&process, &settings).await;
         }
     };
     let _: Option<()> = shutdown.run_until_cancelled(following).await;
+}
+
+/// Says which limits are of nobody. `hatch doctor` does so, too.
+async fn tell_limits_of_nobody(process: &Process, settings: &Settings) {
+    let is_limited = settings.rate_limit.enabled == Some(true);
+    if !is_limited || !process.directory.wait_for(Position::START, KNOWN_MAX).await {
+        return;
+    }
+    let keys = limits::of_nobody(&settings.rate_limit, &process.directory);
+    if !keys.is_empty() {
+        let keys = keys.join(", ");
+        tracing::warn!(
+            keys,
+            "these are limits of a route, a tenant or a key that there is not: they limit nothing"
+        );
+    }
 }
 
 /// The accounts, routes and pools of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the

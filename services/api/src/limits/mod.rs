@@ -43,6 +43,12 @@ pub const WINDOW_S_MAX: u32 = 86_400;
 /// The most requests of a window.
 pub const REQUESTS_MAX: u32 = 1_000_000_000;
 
+/// Whether `route`, a method and the pattern of a path such as `POST /api/v1/messages`, is one whose requests are counted.
+#[must_use]
+pub fn has_route(route: &str) -> bool {
+    is_route(route)
+}
+
 /// How many requests pass in a window.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -111,12 +117,6 @@ impl Limits {
         pool: Connections,
         shutdown: CancellationToken,
     ) -> (Self, BoxFuture<'static, ()>) {
-        for route in rules.routes.keys().filter(|route| !is_route(route)) {
-            tracing::warn!(
-                %route,
-                "a limit is set for a route that there is not: it limits nothing"
-            );
-        }
         let inner = Arc::new(Inner {
             current: RwLock::new(Arc::new(rules.clone())),
             rules,

@@ -1,9 +1,12 @@
 //! How often a client may ask, as it is set.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use hatch_api::limits::{REQUESTS_MAX, Rules, WINDOW_S_MAX};
+use hatch_domain::api_key::KeyId;
+use hatch_domain::ids::TenantId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,7 +30,8 @@ pub struct RateLimitSettings {
     pub routes: BTreeMap<String, u32>,
     /// Requests in a window of a client of such a tenant, by its id, at each route; it goes before `rate_limit.routes`.
     pub tenants: BTreeMap<String, u32>,
-    /// Requests in a window by such an API key, by its id, at each route; it goes before the others.
+    /// Requests in a window by such an API key, by its id, at each route; it goes before the others. Ids tell upper from
+    /// lower case, as names of variables do not: the file is the place for them.
     pub keys: BTreeMap<String, u32>,
 }
 
@@ -61,8 +65,27 @@ impl RateLimitSettings {
                 bail!("configuration: rate_limit.{key}: expected 1 to {REQUESTS_MAX}, got {limit}");
             }
         }
+        let of_tenants = "the id of a tenant, as `hatch tenants list` shows it";
+        let tenants = by_id::<TenantId>("tenants", &tenants, of_tenants)?;
+        let of_keys = "the id of a key, as `hatch keys list` shows it";
+        let keys = by_id::<KeyId>("keys", &keys, of_keys)?;
         Ok(Rules { requests, window_s, wrong_credentials, routes, tenants, keys })
     }
+}
+
+/// `limits` by ids as they are compared, however they were written.
+fn by_id<Id: FromStr + ToString>(
+    section: &str,
+    limits: &BTreeMap<String, u32>,
+    expected: &str,
+) -> anyhow::Result<BTreeMap<String, u32>> {
+    let of = |(name, limit): (&String, &u32)| {
+        let id = name.parse::<Id>().ok().with_context(|| {
+            format!("configuration: rate_limit.{section}.{name:?}: expected {expected}")
+        })?;
+        anyhow::Ok((id.to_string(), *limit))
+    };
+    limits.iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -91,5 +114,24 @@ mod tests {
                 "{refused}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused_and_one_of_another_spelling_is_the_same() {
+        const TENANT: &str = "0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11";
+        let set = RateLimitSettings::default;
+        let of = |name: &str| BTreeMap::from([(name.to_owned(), 7)]);
+        for (settings, says) in [
+            (RateLimitSettings { tenants: of("acme"), ..set() }, "rate_limit.tenants.\"acme\""),
+            (RateLimitSettings { keys: of(TENANT), ..set() }, "`hatch keys list` shows it"),
+            (RateLimitSettings { keys: of("7Qm2xVb9Lk4"), ..set() }, "\"7Qm2xVb9Lk4\": expected"),
+        ] {
+            let refused = settings.rules().expect_err(says).to_string();
+            assert!(refused.starts_with("configuration: ") && refused.contains(says), "{refused}");
+        }
+        let tenants = of(&TENANT.to_uppercase());
+        let settings = RateLimitSettings { tenants, keys: of("7Qm2xVb9Lk4R"), ..set() };
+        let rules = settings.rules().expect("ids");
+        assert_eq!((rules.tenants, rules.keys), (of(TENANT), of("7Qm2xVb9Lk4R")));
     }
 }

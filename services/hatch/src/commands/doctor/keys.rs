@@ -1,4 +1,5 @@
-//! The keys of clients: whether there is one, which end soon, and whether the hatch that answers knows all of them.
+//! The keys of clients: whether there is one, which end soon, whether the hatch that answers knows all of them, and which
+//! rate limits are of none of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tokio::net::lookup_host;
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
-use super::made;
+use super::{bounded, made};
 use crate::http_client::{http_client, near_client};
+use crate::limits;
 use crate::output::{counted, moment};
 use crate::roles::{FIRST_KEY, refusal};
 use crate::settings::{Authentication, Settings};
@@ -20,6 +22,10 @@ use crate::settings::{Authentication, Settings};
 const KEYS: &str = "keys";
 const LISTEN: &str = "listen";
 const DIRECTORY: &str = "directory";
+const RATE_LIMITS: &str = "rate limits";
+
+/// Limits that are named in a line at most.
+const NAMED_MAX: usize = 5;
 
 /// A key that ends within this is spoken of.
 const ENDS_SOON: TimeDelta = TimeDelta::days(14);
@@ -27,13 +33,44 @@ const ENDS_SOON: TimeDelta = TimeDelta::days(14);
 /// How long a hatch may take to say how it is.
 const READY_MAX: Duration = Duration::from_secs(3);
 
-/// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
+/// All of it. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
-    let keys = match database {
-        Ok(database) => made(KEYS, keys(settings, database)).await,
-        Err(why) => Finding::not_checked(KEYS, why),
+    let mut findings = match database {
+        Ok(database) => of_the_log(settings, database).await,
+        Err(why) => vec![Finding::not_checked(KEYS, why)],
     };
-    vec![keys, made(DIRECTORY, directory(settings)).await]
+    findings.push(made(DIRECTORY, directory(settings)).await);
+    findings
+}
+
+/// What the log says of the keys, and of the limits that are theirs.
+async fn of_the_log(settings: &Settings, database: &Database) -> Vec<Finding> {
+    // The tables alone would lack the first keys, which no projector has read.
+    let read_model = ReadModel::new(database.pool.clone());
+    let read = bounded(async { Ok(Directory::read(&read_model, &database.log).await?) });
+    let known = match read.await {
+        Ok(known) => known,
+        Err(error) => return vec![made(KEYS, std::future::ready(Err(error))).await],
+    };
+    let looked = Looked::at(database.now, &known.keys());
+    let looked = Looked { has_issuers: !settings.jwt.is_empty(), ..looked };
+    let beyond = beyond_loopback(&settings.listen).await;
+    let keys = found(&looked, settings.authentication, beyond);
+    let of_nobody = limits::of_nobody(&settings.rate_limit, &known);
+    std::iter::once(keys).chain(limits_of_nobody(&of_nobody)).collect()
+}
+
+/// Where some limits are of a route, a tenant or a key that there is not.
+fn limits_of_nobody(keys: &[String]) -> Option<Finding> {
+    let named = keys.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match keys.len() {
+        0 => return None,
+        ..=NAMED_MAX => "",
+        _ => " and others",
+    };
+    let what = format!("these are of a route, a tenant or a key that there is not: {named}{more}");
+    let remedy = "correct the names, which tell upper from lower case, or take the limits away";
+    Some(Finding::warning(RATE_LIMITS, what, remedy))
 }
 
 /// Takes what is said of `listen` away where one of `found` says that nobody may listen there.
@@ -76,15 +113,6 @@ impl Looked {
         }
         looked
     }
-}
-
-async fn keys(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
-    // The tables alone would lack the first keys, which no projector has read.
-    let read_model = ReadModel::new(database.pool.clone());
-    let directory = Directory::read(&read_model, &database.log).await?;
-    let looked = Looked::at(database.now, &directory.keys());
-    let looked = Looked { has_issuers: !settings.jwt.is_empty(), ..looked };
-    Ok(found(&looked, settings.authentication, beyond_loopback(&settings.listen).await))
 }
 
 /// The address that others than this machine reach, where it is one.
@@ -214,6 +242,20 @@ mod tests {
             let line = found(&looked, authentication, beyond).to_string();
             assert!(line.starts_with(start) && line.contains(says), "{looked:?}: {line}");
         }
+    }
+
+    #[test]
+    fn limits_of_nobody_are_named_and_not_all_of_many() {
+        assert!(limits_of_nobody(&[]).is_none());
+        let keys: Vec<String> = (1..=6).map(|n| format!("rate_limit.keys.\"{n}\"")).collect();
+        let line = |keys: &[String]| limits_of_nobody(keys).expect("a warning").to_string();
+        let one = line(&keys[..1]);
+        assert!(
+            one.starts_with("warning") && one.contains("is not: rate_limit.keys.\"1\" ->"),
+            "{one}"
+        );
+        let six = line(keys.as_slice());
+        assert!(six.contains("\"5\" and others") && !six.contains("\"6\""), "{six}");
     }
 
     #[test]
