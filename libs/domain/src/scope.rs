@@ -76,8 +76,13 @@ impl fmt::Display for Scope {
 
 /// A text that names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such scope")]
+#[error("expected one of {}", names())]
 pub struct UnknownScope;
+
+/// All scopes, by name.
+fn names() -> String {
+    Scope::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+}
 
 impl FromStr for Scope {
     type Err = UnknownScope;
@@ -160,6 +165,8 @@ mod tests {
         for text in ["", "messages", "MESSAGES:READ", "messages:read "] {
             assert_eq!(text.parse::<Scope>(), Err(UnknownScope), "{text:?}");
         }
+        let said = UnknownScope.to_string();
+        assert!(said.starts_with("expected one of messages:write, messages:read, "), "{said}");
     }
 
     #[test]

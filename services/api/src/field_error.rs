@@ -106,6 +106,14 @@ impl Fault for &str {}
 
 impl Fault for hatch_domain::consent::ProgrammeError {}
 
+impl Fault for hatch_domain::ip_range::BadIpRange {}
+
+impl Fault for hatch_domain::scope::UnknownScope {
+    fn code(&self) -> FieldCode {
+        FieldCode::UnknownValue
+    }
+}
+
 impl Fault for AddressError {
     fn code(&self) -> FieldCode {
         match self {

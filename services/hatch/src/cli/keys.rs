@@ -7,8 +7,8 @@ use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{KeyId, KeyType};
 use hatch_domain::ids::TenantId;
-use hatch_domain::ip_range::IpRange;
-use hatch_domain::scope::Scope;
+use hatch_domain::ip_range::{BadIpRange, IpRange};
+use hatch_domain::scope::{Scope, UnknownScope};
 
 /// The longest time that a text may work beside the one that replaces it.
 const KEEP_OLD_MAX: TimeDelta = TimeDelta::seconds(KEEP_OLD_SECONDS_MAX);
@@ -212,11 +212,8 @@ fn wanted(text: &str) -> Result<Address, String> {
     Address::wanted(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|_| {
-        let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
-        format!("expected one of {}", names.join(", "))
-    })
+pub(super) fn scope(text: &str) -> Result<Scope, UnknownScope> {
+    text.parse()
 }
 
 pub(super) fn channel(text: &str) -> Result<Channel, String> {
@@ -224,8 +221,8 @@ pub(super) fn channel(text: &str) -> Result<Channel, String> {
     found.ok_or_else(|| format!("expected one of {}", Channel::ALL.map(Channel::as_str).join(", ")))
 }
 
-fn ip_range(text: &str) -> Result<IpRange, &'static str> {
-    text.parse().map_err(|_| "expected an IP address or a network, such as 10.0.0.0/8")
+fn ip_range(text: &str) -> Result<IpRange, BadIpRange> {
+    text.parse()
 }
 
 fn keep_old(text: &str) -> Result<TimeDelta, &'static str> {

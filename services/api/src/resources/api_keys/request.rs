@@ -174,11 +174,8 @@ fn is_live(key_type: &KeyType) -> bool {
 }
 
 fn scope(text: &str, pointer: String, key_type: KeyType) -> Result<Scope, FieldError> {
-    let scope: Scope = text.parse().map_err(|_| {
-        let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
-        let detail = format!("expected one of {}", names.join(", "));
-        FieldError::coded(FieldCode::UnknownValue, pointer.clone(), detail)
-    })?;
+    let scope = text.parse::<Scope>();
+    let scope = scope.map_err(|error| FieldError::of(pointer.clone(), &error))?;
     if key_type.may_have(scope) {
         return Ok(scope);
     }
@@ -199,8 +196,7 @@ fn channel(text: &str, pointer: String) -> Result<Channel, FieldError> {
 }
 
 fn ip_range(text: &str, pointer: String) -> Result<IpRange, FieldError> {
-    let detail = "expected an IP address or a network, such as 10.0.0.0/8";
-    text.parse().map_err(|_| FieldError::new(pointer, detail))
+    text.parse::<IpRange>().map_err(|error| FieldError::of(pointer, &error))
 }
 
 fn time(text: &str, errors: &mut Vec<FieldError>) -> Option<DateTime<Utc>> {

@@ -6,7 +6,8 @@ use futures::{StreamExt as _, stream};
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::{KeyId, read};
 use hatch_domain::ids::TenantId;
-use hatch_domain::scope::Scope;
+use hatch_domain::ip_range::BadIpRange;
+use hatch_domain::scope::{Scope, UnknownScope};
 use hatch_readmodel::configuration;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -264,6 +265,15 @@ async fn each_bad_field_is_named_and_nothing_is_made() {
         let answer = api.post(KEYS, &body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}: {}", answer.body);
         assert_eq!(answer.pointers(), [pointer], "{body}: {}", answer.body);
+    }
+    // As the program says it of its flags.
+    for (body, code, detail) in [
+        (of("scopes", json!(["messages:delete"])), "unknown_value", UnknownScope.to_string()),
+        (of("ip_ranges", json!(["10.0.0.0/33"])), "invalid_value", BadIpRange.to_string()),
+    ] {
+        let answer = api.post(KEYS, &body).await;
+        let said = &answer.body["errors"][0];
+        assert_eq!((&said["code"], &said["detail"]), (&json!(code), &json!(detail)), "{body}");
     }
     assert_eq!(api.log_length().await, 0);
     let whole = of("scopes", many("admin", 32));

@@ -101,12 +101,7 @@ fn standing(
     for (n, name) in names.iter().enumerate() {
         match name.parse::<Scope>() {
             Ok(scope) => chosen.push(scope),
-            Err(_) => {
-                let all: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
-                let detail = format!("expected one of {}", all.join(", "));
-                let pointer = format!("/scopes/{n}");
-                errors.push(FieldError::coded(FieldCode::UnknownValue, pointer, detail));
-            }
+            Err(error) => errors.push(FieldError::of(format!("/scopes/{n}"), &error)),
         }
     }
     let Some(role) = role else {
