@@ -14,5 +14,7 @@ mod visits;
 
 pub(crate) use self::access::{is_public, is_route, is_sign_in};
 pub(crate) use self::caller::Caller;
+#[cfg(test)]
+pub(crate) use self::caller::CallerSession;
 pub use self::door::Door;
 pub(crate) use self::door::{Claimed, NEWS_MAX};

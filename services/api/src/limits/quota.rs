@@ -191,10 +191,13 @@ impl Quota {
 
 /// Whose account it is who makes a request: by which name, of which tenant, and by which key.
 fn of_caller(caller: &Caller, address: ClientAddress) -> (Client, String, Option<String>) {
-    let (client, api_key) = match &caller.actor {
-        Actor::Key(id) => (Client::named(&id.to_string()), Some(id.to_string())),
-        actor @ (Actor::User(_) | Actor::Token { .. }) => (Client::named(&actor.to_string()), None),
-        Actor::System(_) => (Client::at(address.counted()), None),
+    let (client, api_key) = match (&caller.actor, caller.session) {
+        (Actor::Key(id), _) => (Client::named(&id.to_string()), Some(id.to_string())),
+        (_, Some(session)) => (Client::named(&format!("session:{}", session.id)), None),
+        (actor @ (Actor::User(_) | Actor::Token { .. }), None) => {
+            (Client::named(&actor.to_string()), None)
+        }
+        (Actor::System(_), None) => (Client::at(address.counted()), None),
     };
     (client, caller.tenant.to_string(), api_key)
 }

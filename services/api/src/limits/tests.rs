@@ -10,16 +10,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use hatch_directory::SessionHash;
 use hatch_domain::actor::Actor;
+use hatch_domain::ids::SessionId;
 use hatch_domain::scope::Scope;
 use hatch_eventstore::testing::{Template, TestDatabase, eventually};
 use hatch_eventstore::{SystemEnvironment, pool};
 use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::*;
-use crate::auth::Caller;
+use crate::auth::{Caller, CallerSession};
 
 const TEMPLATE: Template = Template {
     name: "limits",
@@ -208,6 +211,11 @@ async fn layer(State(limits): State<Limits>, mut request: Request, next: Next) -
             let (issuer, subject) = ("staff".to_owned(), subject.to_owned());
             caller.actor = Actor::Token { issuer, subject };
         }
+        if let Some(session) = request.uri().path().strip_prefix("/things/by-") {
+            let (id, hash) = (SessionId(session.parse().expect("an id")), SessionHash::of(session));
+            caller.actor = Actor::User(Uuid::from_u128(1));
+            caller.session = Some(CallerSession { id, hash, generation: 1 });
+        }
         request.extensions_mut().insert(caller);
     }
     let admitted = match request.uri().path() {
@@ -376,6 +384,21 @@ async fn each_subject_of_a_token_is_a_client_of_its_own() {
         ("/things/of-ann", StatusCode::TOO_MANY_REQUESTS),
         ("/things/of-bob", StatusCode::OK),
         ("/things/1", StatusCode::OK),
+    ] {
+        let (answered, _, _) = ask(&app, "GET", path, "").await;
+        assert_eq!(answered, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_session_of_a_person_is_a_client_of_its_own() {
+    let app = app(alone(rules(2)));
+    let [one, other] = [1, 2].map(|n| format!("/things/by-{}", Uuid::from_u128(n)));
+    for (path, status) in [
+        (&one, StatusCode::OK),
+        (&one, StatusCode::OK),
+        (&one, StatusCode::TOO_MANY_REQUESTS),
+        (&other, StatusCode::OK),
     ] {
         let (answered, _, _) = ask(&app, "GET", path, "").await;
         assert_eq!(answered, status, "{path}");

@@ -10,9 +10,9 @@ use hatch_domain::ids::TenantId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How often a client may ask, over all processes together: at each route for itself, where a client is an API key,
-/// the subject of a token, else an address (of IPv6 the first 64 bits). A batch counts as its messages. What goes beyond is answered `429` with
-/// `Retry-After`.
+/// How often a client may ask, over all processes together: at each route for itself, where a client is an API key, the
+/// subject of a token, the session of a person, else an address (of IPv6 the first 64 bits). A batch counts as its
+/// messages. What goes beyond is answered `429` with `Retry-After`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitSettings {
