@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 pub(crate) use self::address::ErrorPages;
 pub(crate) use self::entry::Entry;
 pub(crate) use self::pages::router as error_pages;
+use self::refusals::CHALLENGE;
 pub(crate) use crate::field_error::{FieldCode, FieldError};
 
 /// The media type of a problem (RFC 9457, section 3).
@@ -412,7 +413,13 @@ impl Problem {
     pub(crate) fn into_parts(self, request_id: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, MEDIA_TYPE)]);
-        if let Some(Hint::Challenge(challenge)) = self.hint {
+        // Each 401 says how to say who asks (RFC 9110, section 15.5.2).
+        let challenge = match self.hint {
+            Some(Hint::Challenge(challenge)) => Some(challenge),
+            _ if self.is_unauthorized() => Some(CHALLENGE),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = retry_after_seconds {

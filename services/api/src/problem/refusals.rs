@@ -9,7 +9,7 @@ use hatch_domain::scope::Scope;
 use super::{Hint, Problem, catalogue};
 
 /// How to say who asks (RFC 6750, section 3): of a request without credentials, and of one with some that are not valid.
-const CHALLENGE: &str = "Bearer realm=\"hatch\"";
+pub(super) const CHALLENGE: &str = "Bearer realm=\"hatch\"";
 const CHALLENGE_AGAIN: &str = "Bearer realm=\"hatch\", error=\"invalid_token\"";
 
 impl Problem {
@@ -65,5 +65,24 @@ impl Problem {
     /// The key sends and changes tests only.
     pub(crate) fn message_is_live() -> Self {
         Self::plain(&catalogue::MESSAGE_IS_LIVE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::http::header::WWW_AUTHENTICATE;
+
+    use super::*;
+
+    #[test]
+    fn each_401_says_how_to_say_who_asks_and_no_other_answer_does() {
+        for entry in catalogue::PROBLEMS {
+            let (status, headers, _) = Problem::plain(entry).into_parts(None);
+            let is_said = headers.contains_key(WWW_AUTHENTICATE);
+            assert_eq!(is_said, status == StatusCode::UNAUTHORIZED, "{}", entry.code);
+        }
+        let (_, headers, _) = Problem::wrong_credentials().into_parts(None);
+        assert_eq!(headers[WWW_AUTHENTICATE], CHALLENGE_AGAIN);
     }
 }
