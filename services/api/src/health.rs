@@ -9,11 +9,13 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use futures::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::one_look::OneLook;
 use crate::problem::RETRY_AFTER_SECONDS;
 
 /// One thing that this process needs.
@@ -38,6 +40,8 @@ pub type CheckEach = Box<dyn Fn() -> Vec<(String, Result<(), String>)> + Send + 
 pub(crate) struct Needed {
     dependencies: Vec<Dependency>,
     each: CheckEach,
+    /// Anybody may ask, and each look asks PostgreSQL and NATS.
+    looked: OneLook<(StatusCode, Readiness)>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -45,7 +49,7 @@ struct Health {
     status: &'static str,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 struct Readiness {
     /// Whether work can be done.
     #[schema(value_type = ReadyStatus)]
@@ -73,7 +77,7 @@ enum UpOrDown {
     Down,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 struct DependencyStatus {
     /// Whether it answers.
     #[schema(value_type = UpOrDown)]
@@ -85,7 +89,8 @@ struct DependencyStatus {
 /// `/health` says that the process is alive. `/ready` asks each dependency: 503 without a required
 /// one, 200 and `degraded` without another.
 pub fn router(dependencies: Vec<Dependency>, each: CheckEach) -> Router {
-    Router::from(routes()).with_state(Arc::new(Needed { dependencies, each }))
+    let looked = OneLook::default();
+    Router::from(routes()).with_state(Arc::new(Needed { dependencies, each, looked }))
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Needed>> {
@@ -114,30 +119,73 @@ async fn health() -> Json<Health> {
     )
 )]
 async fn ready(State(needed): State<Arc<Needed>>) -> Response {
-    let mut worst = ("ready", StatusCode::OK);
-    let mut statuses = BTreeMap::new();
-    let answers = futures::future::join_all(needed.dependencies.iter().map(|d| (d.check)())).await;
-    let named = needed.dependencies.iter().map(|one| (one.name.to_owned(), one.required));
-    let each = (needed.each)().into_iter().map(|(name, answer)| ((name, false), answer));
-    for ((name, required), answer) in named.zip(answers).chain(each) {
-        let status = match answer {
-            Ok(()) => DependencyStatus { status: "up", detail: None },
-            Err(detail) => {
-                if required {
-                    worst = ("unavailable", StatusCode::SERVICE_UNAVAILABLE);
-                } else if worst.1 == StatusCode::OK {
-                    worst.0 = "degraded";
-                }
-                DependencyStatus { status: "down", detail: Some(detail) }
-            }
-        };
-        // An account may be called as something that is needed.
-        statuses.entry(name).or_insert(status);
-    }
-    let body = Readiness { status: worst.0, dependencies: statuses };
-    let mut response = (worst.1, Json(body)).into_response();
-    if worst.1 != StatusCode::OK {
+    let (status, body) = needed.looked.by(|| needed.look()).await;
+    let mut response = (status, Json(body)).into_response();
+    if status != StatusCode::OK {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
     response
+}
+
+impl Needed {
+    /// Asks each dependency.
+    async fn look(&self) -> (StatusCode, Readiness) {
+        let mut worst = ("ready", StatusCode::OK);
+        let mut statuses = BTreeMap::new();
+        let answers = join_all(self.dependencies.iter().map(|one| (one.check)())).await;
+        let named = self.dependencies.iter().map(|one| (one.name.to_owned(), one.required));
+        let each = (self.each)().into_iter().map(|(name, answer)| ((name, false), answer));
+        for ((name, required), answer) in named.zip(answers).chain(each) {
+            let status = match answer {
+                Ok(()) => DependencyStatus { status: "up", detail: None },
+                Err(detail) => {
+                    if required {
+                        worst = ("unavailable", StatusCode::SERVICE_UNAVAILABLE);
+                    } else if worst.1 == StatusCode::OK {
+                        worst.0 = "degraded";
+                    }
+                    DependencyStatus { status: "down", detail: Some(detail) }
+                }
+            };
+            // An account may be called as something that is needed.
+            statuses.entry(name).or_insert(status);
+        }
+        (worst.1, Readiness { status: worst.0, dependencies: statuses })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use axum::extract::Request;
+    use tokio::sync::Semaphore;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn however_many_ask_at_once_dependencies_are_asked_for_all_of_them_together() {
+        let (looks, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counted, held) = (Arc::clone(&looks), Arc::clone(&gate));
+        let check: Check = Box::new(move || {
+            let (counted, held) = (Arc::clone(&counted), Arc::clone(&held));
+            Box::pin(async move {
+                counted.fetch_add(1, Ordering::Relaxed);
+                held.acquire().await.expect("it stays open").forget();
+                Ok(())
+            })
+        });
+        let needed = vec![Dependency { name: "postgresql", required: true, check }];
+        let app = router(needed, Box::new(Vec::new));
+        let ask = async || {
+            let request = Request::builder().uri("/ready").body(Body::empty()).expect("a request");
+            app.clone().oneshot(request).await.map(|answer| answer.status())
+        };
+        let open = async { gate.add_permits(2) };
+        let (answers, ()) = tokio::join!(join_all((0..20).map(|_| ask())), open);
+        assert!(answers.iter().all(|answer| *answer == Ok(StatusCode::OK)), "{answers:?}");
+        assert_eq!(looks.load(Ordering::Relaxed), 2, "the first, and one for all others");
+    }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
-use hatch_api::TrailStats;
+use hatch_api::{OneLook, TrailStats};
 use hatch_domain::Ending;
 use hatch_eventstore::FenceState;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -24,7 +25,7 @@ pub(crate) const LAG_MAX: Duration = Duration::from_secs(1);
 
 /// The endpoint: what every process counts, and what its roles count.
 pub(crate) fn router(process: Arc<Process>, instances: Instances) -> Router {
-    let sources = Sources { process, instances };
+    let sources = Sources { process, instances, looked: Arc::default() };
     Router::new().route("/metrics", get(answer)).with_state(sources)
 }
 
@@ -33,16 +34,24 @@ pub(crate) fn router(process: Arc<Process>, instances: Instances) -> Router {
 struct Sources {
     process: Arc<Process>,
     instances: Instances,
+    /// Anybody may ask, and each look asks PostgreSQL.
+    looked: Arc<OneLook<Bytes>>,
 }
 
-async fn answer(State(Sources { process, instances }): State<Sources>) -> Response {
-    let mut metrics = process.metrics().await;
-    for (_, instance) in instances.iter() {
-        metrics.extend(instance.metrics(&process).await);
-    }
-    let text = encode(metrics);
+async fn answer(State(sources): State<Sources>) -> Response {
+    let text = sources.looked.by(|| sources.look()).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+impl Sources {
+    async fn look(&self) -> Bytes {
+        let mut metrics = self.process.metrics().await;
+        for (_, instance) in self.instances.iter() {
+            metrics.extend(instance.metrics(&self.process).await);
+        }
+        encode(metrics).into()
+    }
 }
 
 impl Process {
