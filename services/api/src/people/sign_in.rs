@@ -23,6 +23,7 @@ use crate::auth::Caller;
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 use crate::resources::members::refusal;
+use crate::resources::position_after;
 
 /// Tenants that a person is looked for in who names none: those where he joined first. For others he names one. So often a
 /// password is worked on, however many there are.
@@ -276,34 +277,36 @@ impl People {
         if compared.fits == [true] { Ok(()) } else { Err(Problem::wrong_password()) }
     }
 
-    /// Ends a session of the member's, and says so in the log.
+    /// Ends a session of the member's, and says so in the log; a position by which it is so.
     pub(crate) async fn end_session(
         &self,
         caller: &Caller,
         member: MemberId,
         id: SessionId,
-    ) -> Result<(), Problem> {
-        if self.sessions.end(caller.tenant, Some(member), id).await?.is_some() {
-            self.session_ended(caller, member, id).await?;
+    ) -> Result<Position, Problem> {
+        match self.sessions.end(caller.tenant, Some(member), id).await? {
+            Some(_) => self.session_ended(caller, member, id).await,
+            None => Ok(self.store.log().head().await?),
         }
-        Ok(())
     }
 
-    /// Says in the log that a session was ended, and by whom.
+    /// Says in the log that a session was ended, and by whom; a position by which it is so.
     pub(crate) async fn session_ended(
         &self,
         caller: &Caller,
         member: MemberId,
         session_id: SessionId,
-    ) -> Result<(), Problem> {
+    ) -> Result<Position, Problem> {
         let command = MemberCommand::EndSession { session_id, at: self.store.environment().now() };
         let metadata = caller.metadata(member.0);
         let execute = Execute::<Member>::new(caller.tenant.0, member.0, &command, metadata);
-        match self.store.execute(execute).await {
+        let appended = match self.store.execute(execute).await {
+            Ok(executed) => executed.appended,
             // All of them have ended by that.
-            Ok(_) | Err(ExecuteError::Rejected(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+            Err(ExecuteError::Rejected(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        position_after(&self.store, appended.as_ref()).await
     }
 
     /// Lets a member decide on what he asks for himself.

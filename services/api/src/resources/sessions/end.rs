@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use hatch_domain::ids::SessionId;
 use hatch_domain::scope::Scope;
 
 use crate::auth::{Caller, Door};
+use crate::commands::tell_write;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::people::People;
 use crate::problem::Problem;
@@ -22,7 +24,8 @@ use crate::resources::members::Authority;
     delete, path = "/api/v1/sessions/{id}", operation_id = "end_session", tag = "sessions",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The session.")),
-    responses((status = 204, description = "Ended."))
+    responses((status = 204, description = "Ended.",
+        headers(("Hatch-Position" = i64, description = "A log position by which it is ended."))))
 )]
 pub(super) async fn handler(
     State(people): State<Arc<People>>,
@@ -31,7 +34,7 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     NoBody: NoBody,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let own = caller.member().filter(|_| !caller.allows(Scope::Admin));
     if own.is_none() {
         caller.require(Scope::Admin)?;
@@ -43,6 +46,8 @@ pub(super) async fn handler(
     }
     let ended = people.sessions.end(caller.tenant, own, SessionId(id)).await?;
     let member = ended.ok_or_else(|| Problem::not_found("session"))?;
-    people.session_ended(&caller, member, SessionId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let position = people.session_ended(&caller, member, SessionId(id)).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    tell_write(response.headers_mut(), position, false);
+    Ok(response)
 }

@@ -78,6 +78,7 @@ async fn a_member_signs_in_does_what_his_role_may_and_signs_out() {
     let gone = api.by_session(&cookie, (Method::DELETE, SESSION), &[], None).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
     assert!(gone.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(gone.header("hatch-position"), api.log_length().await.to_string());
     assert_eq!(get(&api, &cookie, SESSION).await.status, StatusCode::UNAUTHORIZED);
     let by_key = api.by(&admin, Method::DELETE, SESSION, None).await;
     assert_eq!(by_key.text("code"), "not_signed_in");
@@ -234,6 +235,7 @@ async fn sessions_end_one_by_one_by_time_and_all_with_what_they_rest_on() {
     let path = format!("/api/v1/sessions/{id}");
     let ended = api.by_session(&second, (Method::DELETE, &path), &[], None).await;
     assert_eq!(ended.status, StatusCode::NO_CONTENT, "{}", ended.body);
+    assert_eq!(ended.header("hatch-position"), api.log_length().await.to_string());
     assert_eq!(status(&first).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&second).await, StatusCode::OK);
 
