@@ -242,6 +242,32 @@ async fn the_request_log_shows_what_was_asked_and_no_secret() {
 }
 
 #[tokio::test]
+async fn a_batch_of_which_a_part_was_refused_has_an_entry_with_how_much_of_it() {
+    let watched = Watched::start().await;
+    let hatch = &watched.hatch;
+    let scopes = ["--scope", "messages:write", "--scope", "messages:read", "--channel", "sms"];
+    let narrow = hatch.create_key(&scopes).await;
+    let sms = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});
+    let mail = json!({"from": "user@usehatchapp.com", "to": "ann@example.com", "body": "Hello"});
+    let batch = json!({"messages": [mail, sms, mail]});
+    let answer = hatch.post_by(&narrow, "/api/v1/messages/batch", &batch).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    assert_eq!(answer.body["data"][1]["status"], "queued", "{}", answer.body);
+    let path = format!("/api/v1/audit?key={}&action=request.refused", narrow.id);
+    let entry = hatch
+        .eventually("the audit has what was refused of the batch", async |hatch| {
+            let list = hatch.get_by(&watched.auditor, &path).await;
+            let entries = list.body["data"].as_array()?;
+            entries.iter().find(|entry| entry["details"]["parts"] == 2).cloned()
+        })
+        .await;
+    assert_eq!(entry["details"]["code"], "channel_not_allowed", "{entry}");
+    assert_eq!(entry["details"]["status"], 403, "{entry}");
+    assert_eq!(entry["actor"], format!("key:{}", narrow.id), "{entry}");
+    watched.hatch.finish().await;
+}
+
+#[tokio::test]
 async fn many_refusals_leave_few_rows_and_their_number() {
     let watched = Watched::start().await;
     let hatch = &watched.hatch;

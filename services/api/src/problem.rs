@@ -262,6 +262,11 @@ impl Problem {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    /// Whether it is known who asks, and he may not do that.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
     /// What came is no whole request.
     #[must_use]
     pub fn unreadable(detail: &str) -> Self {

@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
 use crate::limits::Quota;
 use crate::problem::{ErrorPages, FieldCode, FieldError, Problem};
+use crate::trail::RefusedParts;
 
 /// Messages of a batch at most.
 const MESSAGES_MAX: usize = 1_000;
@@ -157,6 +158,7 @@ fn answer(
     if let (None, Some(passing)) = (position, failed.find(|p| p.is_passing())) {
         return Err(passing.clone());
     }
+    let refused = refused(&results);
     let data = results
         .into_iter()
         .map(|result| match result {
@@ -170,7 +172,18 @@ fn answer(
     if let Some(position) = position {
         tell_write(response.headers_mut(), position, replayed);
     }
+    if let Some(refused) = refused {
+        response.extensions_mut().insert(refused);
+    }
     Ok(response)
+}
+
+/// What the audit has of the messages that the caller may not send, if there are some.
+fn refused(results: &[Result<Accepted, Problem>]) -> Option<RefusedParts> {
+    let problems = results.iter().filter_map(|result| result.as_ref().err());
+    let mut refused = problems.filter(|problem| problem.is_forbidden());
+    let code = refused.next()?.code();
+    Some(RefusedParts { count: refused.count() + 1, code })
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use hatch_telemetry::measure::{Counter, Family};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::noted::Noted;
 use self::noted::{Answered, Open};
+pub(crate) use self::noted::{Noted, RefusedParts};
 pub(crate) use self::reads::Read;
 use self::refusals::Refusals;
 use self::shares::Shares;

@@ -49,6 +49,15 @@ pub(super) struct Open {
     pub(super) body: OnceLock<Bytes>,
 }
 
+/// Parts of a request that were refused to who asks, though the whole was not; an extension of the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedParts {
+    /// How many.
+    pub(crate) count: usize,
+    /// Why the first of them was.
+    pub(crate) code: String,
+}
+
 /// Who asks.
 pub(super) struct Asker {
     tenant: TenantId,
@@ -113,11 +122,15 @@ impl Noted {
         let is_known = asker.actor.is_some();
         if asker.is_refused(response.status()) {
             // What nobody is to be held to may come as often as it likes: a few are recorded.
-            if !open.refuse(asker, response.status(), code.as_deref()) {
+            if !open.refuse(asker, (response.status(), code.as_deref()), None) {
                 return;
             }
         } else if !is_known {
             return;
+        } else if let Some(RefusedParts { count, code }) =
+            response.extensions().get::<RefusedParts>()
+        {
+            open.refuse(asker, (StatusCode::FORBIDDEN, Some(code.as_str())), Some(*count));
         }
         if open.trail.rules.logs_requests {
             if !open.has_share(asker, response.status()) {
@@ -143,13 +156,29 @@ impl Asker {
 }
 
 impl Open {
-    /// Puts a refusal into the audit; false where the client has had too many of them.
-    fn refuse(&self, asker: &Asker, status: StatusCode, code: Option<&str>) -> bool {
+    /// Puts a refusal into the audit, of the whole request or of so many `parts`; false where the client has had too many
+    /// of them.
+    fn refuse(
+        &self,
+        asker: &Asker,
+        (status, code): (StatusCode, Option<&str>),
+        parts: Option<usize>,
+    ) -> bool {
         // Whoever tries the key of another hides nothing of those that are tried beside it.
         let client = match (&asker.actor, &asker.key_id) {
             (Some(actor), _) => Client::Known(actor.clone()),
             (None, Some(key)) if asker.names_a_key => Client::Claiming(key.clone()),
             (None, _) => Client::At(self.address.counted()),
+        };
+        let details = || {
+            let route = self.route.as_str();
+            let mut details = json!({
+                "method": self.method, "route": route, "status": status.as_u16(), "code": code,
+            });
+            if let Some(parts) = parts {
+                details["parts"] = parts.into();
+            }
+            details
         };
         let audited = || Audited {
             id: self.trail.clock.new_id(),
@@ -159,12 +188,7 @@ impl Open {
             key_id: asker.key_id.clone(),
             action: "request.refused",
             object: None,
-            details: json!({
-                "method": self.method,
-                "route": self.route.as_str(),
-                "status": status.as_u16(),
-                "code": code,
-            }),
+            details: details(),
             request_id: Some(self.request_id.clone()),
             address: Some(self.address.0),
         };
