@@ -259,6 +259,7 @@ mod tests {
             ("GET", "/api/v1/session", Access::Known),
             ("DELETE", "/api/v1/session", Access::Known),
             ("GET", "/api/v1/sessions", Access::Known),
+            ("GET", "/api/v1/limits", Access::Known),
             ("POST", "/api/v1/invitations/accept", Access::Public),
             ("PUT", "/api/v1/session/password", Access::Known),
             ("GET", "/api/v1/members", Access::Needs(Scope::Admin)),

@@ -59,7 +59,7 @@ impl From<Left> for RateLimit {
 /// not there has its whole limit left.
 #[utoipa::path(
     get, path = "/api/v1/limits", operation_id = "get_limits", tag = "operations",
-    security(("bearer" = ["messages:read"])),
+    security(("bearer" = [])),
     responses((status = 200, description = "What is left.", body = RateLimits))
 )]
 pub(crate) async fn handler(
