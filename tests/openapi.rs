@@ -55,6 +55,29 @@ fn each_operation_says_what_it_does_and_has_an_id_of_its_own() {
     assert!(all > 20, "only {all} operations");
 }
 
+/// Operations that record no event.
+const NO_WRITES: [&str; 3] = [
+    "POST /api/v1/messages/preview",
+    "POST /api/v1/session/totp",
+    "POST /api/v1/dead-letters/redrive",
+];
+
+#[test]
+fn each_write_says_its_position_and_each_401_how_to_say_who_asks() {
+    for (method, path, operation) in operations() {
+        let name = format!("{method} {path}");
+        // Older clients know nothing of it, and providers do not look at it.
+        let is_posted = path.starts_with("/api/v1/webhooks/") && !path.contains("/replay/");
+        let is_write = method != Method::GET && path.starts_with("/api/v1/") && !is_posted;
+        let is_write = is_write && !NO_WRITES.contains(&name.as_str());
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let says = |header: &str| response["headers"].get(header).is_some();
+            assert!(says("Hatch-Position") || !is_write || !status.starts_with('2'), "{name}");
+            assert!(says("WWW-Authenticate") || status != "401", "{name}");
+        }
+    }
+}
+
 pub(crate) fn schemas() -> Parts {
     let document: Value = serde_json::from_str(&DOCUMENT).expect("JSON");
     let schemas = document["components"]["schemas"].as_object().expect("schemas").clone();

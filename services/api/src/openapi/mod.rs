@@ -346,9 +346,12 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
     }
-    for response in operation.responses.responses.values_mut() {
+    for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {
             name_request(response);
+            if status == "401" {
+                name_challenge(response);
+            }
         }
     }
     if is_old {
@@ -376,11 +379,13 @@ fn problem(status: &str, about: &str) -> Response {
         let about = "Seconds after which it is worth another try.";
         response = response.header("Retry-After", header(seconds, about));
     }
-    if status == "401" {
-        let about = "`Bearer`, and `error=\"invalid_token\"` where credentials were sent.";
-        response = response.header("WWW-Authenticate", header(text(), about));
-    }
     response.build()
+}
+
+fn name_challenge(response: &mut Response) {
+    let about = "`Bearer`, and `error=\"invalid_token\"` where credentials were sent.";
+    let header = header(text(), about);
+    response.headers.insert("WWW-Authenticate".to_owned(), RefOr::T(header));
 }
 
 fn name_request(response: &mut Response) {

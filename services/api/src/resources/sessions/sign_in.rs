@@ -57,7 +57,8 @@ pub(super) struct Request {
         "email": "ann@example.com", "password": "correct horse battery", "totp": "123456"})),
     responses(
         (status = 201, description = "Signed in.", body = WhoAmI,
-         headers(("Set-Cookie" = String, description = "The session."))),
+         headers(("Set-Cookie" = String, description = "The session."),
+            ("Hatch-Position" = i64, description = "The log position of the write."))),
         (status = 401, description = "They are those of no member (`wrong_sign_in`), or a code is asked for (`totp_required`).",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "A page of another site made the request.",
