@@ -18,7 +18,10 @@ use crate::problem::Problem;
 
 /// A position by which a reader sees what a command came to: its last event, or the head of the log where it changed
 /// nothing.
-pub(crate) async fn position_after(store: &Store, appended: Option<&Appended>) -> Result<Position, Problem> {
+pub(crate) async fn position_after(
+    store: &Store,
+    appended: Option<&Appended>,
+) -> Result<Position, Problem> {
     match appended {
         Some(appended) => Ok(appended.last()),
         None => Ok(store.log().head().await?),
