@@ -295,6 +295,7 @@ async fn what_one_dispatcher_finds_of_an_account_all_know_and_who_begins_later_t
     // One that may try closes it for all. The others have their hands full, so that messages come to it.
     let (well, other) = (Provider::new(None), Provider::new(None));
     let trier = world.dispatch(accounts(&well, &other), config(8, 8)).await;
+    trier.finds("first", BreakerState::Open).await;
     unused.gate.forget_permits(1);
     eventually("it tries the account", async || {
         world.request(TENANT).await;
