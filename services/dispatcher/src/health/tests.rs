@@ -43,8 +43,8 @@ fn silence() -> Outcome {
     Outcome::Unavailable { code: "connect".to_owned(), detail: "refused".to_owned() }
 }
 
-fn throttled() -> Outcome {
-    Outcome::Throttled { retry_after: None, detail: String::new() }
+fn throttled(retry_after: Option<Duration>) -> Outcome {
+    Outcome::Throttled { code: "20429".to_owned(), retry_after, detail: String::new() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn what_was_under_way_when_it_went_or_came_back_says_nothing() {
 async fn a_trial_that_tells_nothing_is_followed_by_a_later_one() {
     let health = health();
     call(&health, &refused());
-    for outcome in [silence(), throttled(), Outcome::Shortage(Lack::Files)] {
+    for outcome in [silence(), throttled(None), Outcome::Shortage(Lack::Files)] {
         tokio::time::advance(BACKOFF.1).await;
         call(&health, &outcome);
         assert!(!health.admits() && health.refusal().is_some(), "{outcome:?}");
@@ -126,7 +126,7 @@ async fn a_provider_is_away_after_some_calls_in_a_row_until_one_is_answered_or_f
     assert_eq!(health.condition(), since);
     call(&health, &Outcome::Shortage(Lack::Files));
     assert!(silent(), "our own want tells nothing");
-    call(&health, &throttled());
+    call(&health, &throttled(None));
     assert!(!silent());
     for _ in 0..SILENT_CALLS {
         call(&health, &silence());
@@ -318,8 +318,7 @@ async fn who_opens_what_another_opened_closes_that() {
 #[tokio::test(start_paused = true)]
 async fn an_account_that_is_throttled_again_and_again_is_left_alone_as_long_as_it_says() {
     let health = health();
-    let throttled =
-        || Outcome::Throttled { retry_after: Some(Duration::from_secs(7)), detail: String::new() };
+    let throttled = || throttled(Some(Duration::from_secs(7)));
     for _ in 0..2 {
         call(&health, &throttled());
         assert_eq!(health.availability(at(0)), Availability::Ready, "it may be about a message");
