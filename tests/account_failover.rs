@@ -165,7 +165,7 @@ async fn an_account_that_stays_down_has_its_breaker_opened_shown_and_closed() {
             let detail = &ready.body["dependencies"]["second"]["detail"];
             let told = detail.as_str().is_some_and(|detail| detail.contains("calls failed"));
             let health = breaker_is(hatch, &["open", "half_open"]).await["health"].clone();
-            let is_down = health["status"] == "down" && health["reason"] == "silent";
+            let is_down = health["status"] == "down" && health["reason"] == "failing";
             // Who looks from outside may not know the name.
             let names = ["second".to_owned(), format!("twilio/{SECOND_ACCOUNT}")];
             let is_told = |name: &String| findings.says("WRONG", name, &["calls failed"]);

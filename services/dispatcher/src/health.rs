@@ -20,16 +20,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) use self::state::Transition;
-use self::state::{Down, State, Why, heard, why};
+use self::state::{Down, FailedCalls, State, Why, heard, why};
 use crate::breaker::{BreakerRules, BreakerState, Change, Seen, Timing};
 pub use crate::condition::{Condition, Failing, Refusal};
 
-/// Calls in a row without an answer after which a provider is said to be away. One alone may be about its
-/// message.
-const SILENT_CALLS: u32 = 3;
+/// Calls in a row that failed after which that is said of their account. One alone may be about its message.
+const FAILED_CALLS: u32 = 3;
 
 /// How long that is believed when nobody calls it any more.
-const SILENCE_KNOWN: Duration = Duration::from_secs(60);
+const FAILURE_KNOWN: Duration = Duration::from_secs(60);
 
 /// Messages that wait, and are let go at a time: for an account of which nothing is known yet, and for one that works.
 pub(crate) const RELEASED: (usize, usize) = (16, 1_000);
@@ -100,6 +99,8 @@ pub(crate) struct Pass {
     health: Arc<Health>,
     begun: Instant,
     is_probe: bool,
+    /// The provider answered, whatever it said.
+    is_answered: bool,
 }
 
 /// What decides how breakers stand.
@@ -151,12 +152,12 @@ impl Health {
                 }
             };
         }
-        let recent = state.silent_last.is_some_and(|last| last.elapsed() < SILENCE_KNOWN);
-        match state.silent_since {
-            Some(since) if recent && state.silent_calls >= SILENT_CALLS => {
-                Condition::Silent { calls: state.silent_calls, since }
-            }
-            _ => Condition::Up,
+        let FailedCalls { calls, since, last, is_answered } = state.failed;
+        let is_recent = last.is_some_and(|last| last.elapsed() < FAILURE_KNOWN);
+        match since.filter(|_| is_recent && calls >= FAILED_CALLS) {
+            Some(since) if is_answered => Condition::Erring { calls, since },
+            Some(since) => Condition::Silent { calls, since },
+            None => Condition::Up,
         }
     }
 
@@ -226,7 +227,7 @@ impl Health {
         let begun = Instant::now();
         let is_probe = self.lock().breaker.admit(begun)?;
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        Some(Pass { health: Arc::clone(self), begun, is_probe })
+        Some(Pass { health: Arc::clone(self), begun, is_probe, is_answered: false })
     }
 
     /// How many waiting messages may be let go.
@@ -333,6 +334,11 @@ impl Health {
 }
 
 impl Pass {
+    /// The call was answered: a failure of it is no silence.
+    pub(crate) fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     /// A call was made, or could not be.
     pub(crate) fn called(mut self, outcome: &Outcome, now: DateTime<Utc>, rules: Rules<'_>) {
         let health = Arc::clone(&self.health);
@@ -348,7 +354,7 @@ impl Pass {
         };
         match seen {
             Seen::Nothing => {}
-            Seen::Failure => state.is_silent(now),
+            Seen::Failure => state.fails(now, self.is_answered),
             _ => state.speaks(),
         }
         state.throttle(outcome);
@@ -357,7 +363,7 @@ impl Pass {
         let change = state.breaker.saw((self.begun, is_probe), seen, timing, rules.breaker);
         match change {
             Some(Change::Opened { cause, failures, calls }) => {
-                let why = why(outcome, (cause, failures, calls), (now, state.silent_since));
+                let why = why(outcome, (cause, failures, calls), (now, &state.failed));
                 self.log_down(&why);
                 state.opened(why, now);
                 health.news.notify_one();

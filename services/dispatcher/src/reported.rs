@@ -25,7 +25,7 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 /// A report that is older says nothing: its process is gone.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// What to do about a provider that does not answer.
+/// What to do about a provider that does not answer, or not as it should.
 const OUTAGE_REMEDY: &str =
     "see whether the provider has an outage, and check base_url and the way there";
 
@@ -124,7 +124,7 @@ impl Condition {
                 );
                 Some(Told { what, remedy: remedy.to_owned(), since: *since })
             }
-            Self::Silent { calls, since } => Some(Told {
+            Self::Silent { calls, since } | Self::Erring { calls, since } => Some(Told {
                 what: format!("account {account}: the last {calls} calls failed"),
                 remedy: OUTAGE_REMEDY.to_owned(),
                 since: *since,

@@ -99,8 +99,10 @@ enum HealthStatus {
     Up,
     /// Nothing is given to it.
     Down,
-    /// The last calls were not answered.
+    /// None of the last calls was answered.
     Silent,
+    /// The last calls failed, and some of them were answered.
+    Failing,
 }
 
 /// Whether an account works.
@@ -139,8 +141,8 @@ struct AccountBreaker {
     since: Option<DateTime<Utc>>,
     /// When it is tried that is open, as far as a dispatcher says so.
     until: Option<DateTime<Utc>>,
-    /// Why it opened, in one word: `failures`, `ratio`, `throttled`, or what is wrong with the account, such as
-    /// `account_credentials`.
+    /// Why it opened, in one word: `failures` in a row, `silent` where none of those was answered, `ratio`, `throttled`,
+    /// or what is wrong with the account, such as `account_credentials`.
     cause: Option<String>,
     /// Calls that failed when it opened.
     failures: Option<u32>,
@@ -272,8 +274,7 @@ fn breaker(told: Option<&Carrier>, reported: &[&Reported]) -> AccountBreaker {
 /// What is wrong with an account whose breaker opened for this cause, in the word that a dispatcher has for it.
 fn reason(cause: &str) -> &str {
     match cause {
-        "failures" => "silent",
-        "ratio" => "failing",
+        "failures" | "ratio" => "failing",
         _ => cause.strip_prefix("account_").unwrap_or(cause),
     }
 }
@@ -292,8 +293,9 @@ fn health(
     let open = told.and_then(Carrier::open);
     let status = match (breaker, wrong) {
         (BreakerState::Closed, None) => HealthStatus::Up,
-        (BreakerState::Closed, Some(one)) if one.reason.as_deref() == Some("silent") => {
-            HealthStatus::Silent
+        (BreakerState::Closed, Some(one)) if one.breaker == "closed" => {
+            let is_silent = one.reason.as_deref() == Some("silent");
+            if is_silent { HealthStatus::Silent } else { HealthStatus::Failing }
         }
         _ => HealthStatus::Down,
     };
@@ -356,10 +358,14 @@ mod tests {
 
     #[test]
     fn the_words_about_an_account_that_others_have_too_are_not_told() {
-        let silent = reported("closed", Some("silent"));
-        for (is_own, told) in [(true, true), (false, false)] {
-            let health = health(None, &[&silent], (BreakerState::Closed, is_own));
-            assert_eq!((health.status, health.detail.is_some()), (HealthStatus::Silent, told));
+        for (reason, status) in
+            [("silent", HealthStatus::Silent), ("failing", HealthStatus::Failing)]
+        {
+            let amiss = reported("closed", Some(reason));
+            for (is_own, told) in [(true, true), (false, false)] {
+                let health = health(None, &[&amiss], (BreakerState::Closed, is_own));
+                assert_eq!((health.status, health.detail.is_some()), (status, told));
+            }
         }
         let well = health(None, &[], (BreakerState::Closed, true));
         assert_eq!((well.status, well.reason), (HealthStatus::Up, None));
@@ -392,10 +398,11 @@ mod tests {
         assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
         // Where no dispatcher reports, the log says the same in the same words.
         let health = health(Some(&told), &[], (BreakerState::Open, true));
-        assert_eq!((health.status, health.reason.as_deref()), (HealthStatus::Down, Some("silent")));
+        let reason_of_it = health.reason.as_deref();
+        assert_eq!((health.status, reason_of_it), (HealthStatus::Down, Some("failing")));
         assert_eq!(
-            ["account_credentials", "throttled", "ratio"].map(reason),
-            ["credentials", "throttled", "failing"]
+            ["account_credentials", "throttled", "ratio", "silent"].map(reason),
+            ["credentials", "throttled", "failing", "silent"]
         );
     }
 }
