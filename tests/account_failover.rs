@@ -69,7 +69,7 @@ async fn assert_taken_once(hatch: &Hatch, ids: &[String]) {
     }
 }
 
-/// The account as `GET /api/v1/providers` shows it, once its breaker is so.
+/// The account as `GET /api/v1/providers` shows it, once its breaker is so and the log says it.
 async fn breaker_is(hatch: &Hatch, states: &[&str]) -> Value {
     let what = format!("the breaker is {states:?}");
     hatch
@@ -80,7 +80,8 @@ async fn breaker_is(hatch: &Hatch, states: &[&str]) -> Value {
             let account = all.into_iter().find(|account| account["name"] == "second");
             let account = account.expect("it is listed");
             let state = account["breaker"]["state"].as_str().expect("a text").to_owned();
-            states.contains(&state.as_str()).then_some(account)
+            let is_in_log = state == "closed" || !account["breaker"]["cause"].is_null();
+            (is_in_log && states.contains(&state.as_str())).then_some(account)
         })
         .await
 }

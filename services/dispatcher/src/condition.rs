@@ -1,7 +1,11 @@
 //! How an account is, for people.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use hatch_providers::Trouble;
+
+use crate::breaker::BreakerState;
 
 /// How a provider refused an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,17 @@ pub enum Condition {
         /// Since when.
         since: DateTime<Utc>,
     },
+}
+
+/// How an account is and how its breaker stands, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How it is.
+    pub condition: Condition,
+    /// How its breaker stands.
+    pub breaker: BreakerState,
+    /// How long until it is tried; none where its breaker is closed.
+    pub tried_in: Option<Duration>,
 }
 
 impl Condition {

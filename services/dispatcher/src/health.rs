@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) use self::state::Transition;
-use self::state::{Down, FailedCalls, State, Why, heard, why};
+use self::state::{Down, State, Why, heard, why};
 use crate::breaker::{BreakerRules, BreakerState, Change, Seen, Timing};
-pub use crate::condition::{Condition, Failing, Refusal};
+pub use crate::condition::{Condition, Failing, Refusal, Standing};
 
 /// Calls in a row that failed after which that is said of their account. One alone may be about its message.
 const FAILED_CALLS: u32 = 3;
@@ -143,22 +143,7 @@ impl Health {
     /// How it is.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        let state = self.lock();
-        if let Some(Down { why, since }) = &state.down {
-            return match why {
-                Why::Refused(refusal) => Condition::Refused(refusal.clone()),
-                Why::Failing(failing) => {
-                    Condition::Failing { failing: failing.clone(), since: *since }
-                }
-            };
-        }
-        let FailedCalls { calls, since, last, is_answered } = state.failed;
-        let is_recent = last.is_some_and(|last| last.elapsed() < FAILURE_KNOWN);
-        match since.filter(|_| is_recent && calls >= FAILED_CALLS) {
-            Some(since) if is_answered => Condition::Erring { calls, since },
-            Some(since) => Condition::Silent { calls, since },
-            None => Condition::Up,
-        }
+        self.lock().condition()
     }
 
     /// How its breaker stands.
@@ -167,12 +152,12 @@ impl Health {
         self.lock().breaker.state(Instant::now())
     }
 
-    /// When it is tried that is open, by what the clock says `now`.
+    /// How it is and how its breaker stands, at one moment: asked one after the other, they may be of two.
     #[must_use]
-    pub fn tried_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let until = self.lock().breaker.until()?;
-        let wait = until.saturating_duration_since(Instant::now());
-        now.checked_add_signed(time::delta(wait))
+    pub fn standing(&self) -> Standing {
+        let (state, now) = (self.lock(), Instant::now());
+        let tried_in = state.breaker.until().map(|until| until.saturating_duration_since(now));
+        Standing { condition: state.condition(), breaker: state.breaker.state(now), tried_in }
     }
 
     /// How many attempts are under way by it here.

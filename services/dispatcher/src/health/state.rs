@@ -7,9 +7,9 @@ use hatch_domain::carrier::Opening;
 use hatch_providers::{Outcome, Trouble};
 use tokio::time::Instant;
 
-use super::THROTTLED;
+use super::{FAILED_CALLS, FAILURE_KNOWN, THROTTLED};
 use crate::breaker::{Breaker, Cause};
-use crate::condition::{Failing, Refusal};
+use crate::condition::{Condition, Failing, Refusal};
 
 /// What is known of an account.
 #[derive(Debug, Default)]
@@ -120,6 +120,25 @@ pub(super) fn heard(opening: &Opening, account: &str) -> Why {
 }
 
 impl State {
+    /// How the account is.
+    pub(super) fn condition(&self) -> Condition {
+        if let Some(Down { why, since }) = &self.down {
+            return match why {
+                Why::Refused(refusal) => Condition::Refused(refusal.clone()),
+                Why::Failing(failing) => {
+                    Condition::Failing { failing: failing.clone(), since: *since }
+                }
+            };
+        }
+        let FailedCalls { calls, since, last, is_answered } = self.failed;
+        let is_recent = last.is_some_and(|last| last.elapsed() < FAILURE_KNOWN);
+        match since.filter(|_| is_recent && calls >= FAILED_CALLS) {
+            Some(since) if is_answered => Condition::Erring { calls, since },
+            Some(since) => Condition::Silent { calls, since },
+            None => Condition::Up,
+        }
+    }
+
     pub(super) fn speaks(&mut self) {
         self.failed = FailedCalls::default();
     }

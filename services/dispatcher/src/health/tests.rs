@@ -229,6 +229,9 @@ async fn what_calls_told_of_an_account_is_told_to_the_others_once() {
     let health = health();
     fail(&health, 10);
     assert_eq!(health.breaker(), BreakerState::Open);
+    let Standing { condition, breaker, tried_in } = health.standing();
+    assert_eq!((condition.reason(), breaker), ("silent", BreakerState::Open));
+    assert_eq!(tried_in, Some(BACKOFF.0));
     assert!(matches!(health.availability(at(10)), Availability::Open { until: Some(_), .. }));
     let Some(news) = health.untold() else { panic!("it opened") };
     assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "silent"), "{news:?}");

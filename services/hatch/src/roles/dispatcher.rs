@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
 use hatch_dispatcher::{
-    BalanceMode, BreakerState, Condition, ConsentPrecondition, Dependencies, Health, Stats,
+    BalanceMode, BreakerState, Condition, ConsentPrecondition, Dependencies, Health, Standing,
+    Stats,
 };
 use hatch_domain::Channel;
 use hatch_eventstore::Connection;
@@ -81,19 +82,18 @@ fn accounts(stats: &Stats) -> [Metric; 3] {
     let labels = |health: &Health| {
         vec![("provider", health.provider().to_owned()), ("account", health.account().to_owned())]
     };
-    let known = stats.accounts.all();
-    let up = known.iter().map(|health| {
-        let condition = health.condition();
+    let known = stats.accounts.all().into_iter().map(|health| (health.standing(), health));
+    let known: Vec<_> = known.collect();
+    let up = known.iter().map(|(Standing { condition, .. }, health)| {
         let mut labels = labels(health);
         labels.push(("reason", condition.reason().to_owned()));
-        (labels, flag(condition == Condition::Up))
+        (labels, flag(*condition == Condition::Up))
     });
-    let breakers = known.iter().flat_map(|health| {
-        let stands = health.breaker();
+    let breakers = known.iter().flat_map(|(Standing { breaker, .. }, health)| {
         BreakerState::ALL.map(|state| {
             let mut labels = labels(health);
             labels.push(("state", state.as_str().to_owned()));
-            (labels, flag(stands == state))
+            (labels, flag(*breaker == state))
         })
     });
     let failovers = stats.failovers.all().into_iter().map(|((from, to, class), count)| {
