@@ -70,7 +70,7 @@ pub use crate::breaker::{BreakerRules, BreakerState};
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
-pub use crate::health::{Condition, Failing, Health, KnownAccounts, Refusal};
+pub use crate::health::{Condition, Failing, Health, KnownAccounts, Refusal, Standing};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
 use crate::permits::Permits;

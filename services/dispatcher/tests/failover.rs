@@ -222,6 +222,7 @@ impl Process {
 async fn what_is_the_accounts_fault_goes_by_the_next_one_at_once_and_is_sent_once() {
     let world = World::new().await;
     let throttled = Outcome::Throttled {
+        code: "20429".to_owned(),
         retry_after: Some(Duration::from_secs(3_600)),
         detail: "slow down".to_owned(),
     };

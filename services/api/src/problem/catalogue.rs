@@ -428,7 +428,8 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
         "Nothing. If lines are long, raise the account's limits, or share its messages with another account by a route."
         "it stands in the line of its account (rate), and goes in its turn";
     "throttled" "The provider has been asked too often"
-        "The provider answered that it was too much at once. The message was surely not sent."
+        "The provider answered that it was too much at once. The message was surely not sent. Only \
+         errors of older messages have this code: newer ones have the provider's own, such as `20429`, or HTTP's `429`."
         "Nothing: hatch tries again. If it lasts, lower the account's rate, or have the provider raise it."
         "HTTP 429";
     "body" "The provider cannot take the text"

@@ -90,6 +90,7 @@ async fn what_is_wrong_with_a_route_is_named_field_by_field() {
         ),
         (json!({"accounts": [{"name": "one", "weight": 0}]}), vec!["/accounts"]),
         (json!({"accounts": [{"name": "one", "weight": 101}]}), vec!["/accounts"]),
+        (json!({"accounts": ["two", {"name": "one", "weight": null}]}), vec!["/accounts/1/weight"]),
         (json!({"accounts": ["one"], "backup": ["one"]}), vec!["/accounts"]),
         (json!({"accounts": ["one"], "channel": "email"}), vec!["/accounts/0"]),
         (json!({"accounts": ["one"], "channel": "chat"}), vec!["/channel"]),
