@@ -170,6 +170,8 @@ pub struct LimitSettings {
     /// Messages of a day, in UTC, that each tenant may have sent: 1 to 1,000,000,000. Those above it wait for the next day.
     /// Default: as many as there are.
     pub messages_per_day: Option<u64>,
+    /// Messages of a day that such a tenant may have sent, by its id; it goes before `limits.messages_per_day`.
+    pub tenant_messages_per_day: BTreeMap<String, u64>,
 }
 
 /// What becomes of the oldest part of the log.
