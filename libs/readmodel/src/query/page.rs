@@ -26,7 +26,6 @@ pub(crate) enum ListKind {
     Accounts = 8,
     Audit = 9,
     Requests = 10,
-    /// The messages in doubt, the oldest first.
     InDoubt = 11,
     Routes = 20,
     Pools = 21,
