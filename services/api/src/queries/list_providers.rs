@@ -14,13 +14,13 @@ use hatch_domain::Channel;
 use hatch_domain::carrier::{Carrier, Shift};
 use hatch_domain::scope::Scope;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
-use hatch_readmodel::List;
+use hatch_readmodel::{List, QueryError, WholeList};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::weights::AccountWeight;
 use super::Queries;
-use super::parameters::FreshnessParameters;
+use super::parameters::PageParameters;
 use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::problem::Problem;
@@ -172,15 +172,15 @@ struct AccountRates {
 #[utoipa::path(
     get, path = "/api/v1/providers", operation_id = "list_providers", tag = "accounts",
     security(("bearer" = ["messages:read"])),
-    params(FreshnessParameters),
-    responses((status = 200, description = "Every account.", body = List<ProviderAccount>))
+    params(PageParameters),
+    responses((status = 200, description = "A page.", body = List<ProviderAccount>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     caller: Caller,
-    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
+    QueryParameters(parameters): QueryParameters<PageParameters>,
 ) -> Result<Json<List<ProviderAccount>>, Problem> {
-    parameters.wait(&queries, &[]).await?;
+    let page = parameters.page(&queries, &[]).await?;
     let carriers = &queries.carriers;
     let reported = carriers.figures.reported().await;
     let all = carriers.accounts.current();
@@ -193,9 +193,11 @@ pub(super) async fn handler(
     };
     let figures = (reported.as_slice(), used.as_slice());
     let shifts = carriers.shifts().await;
-    let shown = |account: &&Arc<Account>| carriers.shown(account, &caller, figures, &shifts);
-    let data = may_use.iter().map(shown).collect();
-    Ok(Json(List { data, next_cursor: None }))
+    let shown = |account: &&Arc<Account>| {
+        (account.name.to_string(), carriers.shown(account, &caller, figures, &shifts))
+    };
+    let cut = page.of(WholeList::Providers, may_use.iter().map(shown));
+    Ok(Json(cut.map_err(QueryError::from)?))
 }
 
 impl Carriers {
@@ -335,6 +337,12 @@ mod tests {
         );
         assert_eq!(account["weight"]["sms"]["configured"], json!(null));
         assert_eq!(answer.body["next_cursor"], json!(null));
+        for (query, pointer) in [("limit=0", "?limit"), ("cursor=x", "?cursor")] {
+            let path = format!("/api/v1/providers?{query}");
+            let refused = api.by(&key, axum::http::Method::GET, &path, None).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+            assert_eq!(refused.pointers(), [pointer]);
+        }
         for (key, of) in [("rates", "under_way"), ("breaker", "until"), ("health", "remedy")] {
             assert!(account[key].as_object().is_some_and(|all| all.contains_key(of)), "{account}");
         }
