@@ -4,7 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -16,6 +20,7 @@ use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent, stop_with_terminal_or_read_again};
 use hatch_providers::{Common, carriers_of, webhook_path};
+use hatch_seal::MasterKey;
 use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -24,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::migrate;
 use crate::reload::{self, Reload, Reloader};
 use crate::roles::{self, Parts, Role};
-use crate::settings::{DEVELOPMENT, Settings};
+use crate::settings::{DEVELOPMENT, MASTER_KEY_OF_UP, Settings};
 use crate::{cli, files, http_client, limits, threads};
 
 /// How long an accepted message may have to wait before others are refused: on a developer's machine, as
@@ -173,6 +178,10 @@ impl Development {
 
 impl Application for Development {
     fn check(&self, place: &UpLocations) -> anyhow::Result<()> {
+        // The folder is this process's alone by now.
+        if settings(place)?.master_key.is_none() {
+            make_master_key(&place.folder)?;
+        }
         roles::check(&settings(place)?)
     }
 
@@ -220,6 +229,21 @@ impl Application for Development {
         variables.extend(threads::setting());
         variables
     }
+}
+
+/// Makes the master key that `up` has where none is set.
+fn make_master_key(folder: &Path) -> anyhow::Result<()> {
+    let key = MasterKey::draw().context("failed to draw a master key")?;
+    let (path, draft) = (folder.join(MASTER_KEY_OF_UP), folder.join("master.key.new"));
+    let write = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft)?;
+        file.write_all(key.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path)
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
 }
 
 /// The settings of `up`, with what `up` chose.

@@ -44,6 +44,9 @@ pub use trail::{AuditSettings, RequestLogSettings};
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 
+/// Where `up` keeps a master key of its own, in its data folder.
+pub(crate) const MASTER_KEY_OF_UP: &str = "master.key";
+
 /// Everything that can be set, beside the sections of providers. What is unknown is refused before.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -129,7 +132,7 @@ pub struct Settings {
     pub generic: Option<generic::Settings>,
     /// The installation's master key: 32 bytes as base64, as `hatch master-key create` prints them, best given as a file.
     /// The secrets that the log keeps are sealed with it, such as those of accounts made by `POST /api/v1/accounts`; without
-    /// it none are kept. Every process needs the same one.
+    /// it none are kept. Every process needs the same one. Where none is set, `up` makes one in its data folder.
     pub master_key: Option<Secret>,
     /// The master key before that, while `hatch master-key rotate` has not wrapped everything anew: what it sealed is still
     /// read.
