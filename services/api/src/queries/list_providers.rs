@@ -111,6 +111,7 @@ struct AccountHealth {
     /// What is wrong, in one word, such as `credentials`.
     reason: Option<String>,
     /// Since when.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// The same for people. Of an account that other tenants have, too, only the default tenant is told.
     detail: Option<String>,
@@ -136,8 +137,10 @@ struct AccountBreaker {
     /// In one word.
     state: BreakerState,
     /// Since when; none where it has always been so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// When it is tried that is open, as far as a dispatcher says so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     until: Option<DateTime<Utc>>,
     /// Why it opened, in one word: `failures`, `ratio`, `throttled`, or what is wrong with the account, such as
     /// `account_credentials`.
@@ -397,6 +400,8 @@ mod tests {
             (half.state, half.failures, half.calls),
             (BreakerState::HalfOpen, Some(5), Some(9))
         );
+        let shown = serde_json::to_value(&half).expect("JSON");
+        assert_eq!(shown["since"], "2027-01-15T08:00:00.000000Z", "as every time is written");
         assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
         // Where no dispatcher reports, the log says the same in the same words.
         let health = health(Some(&told), &[], (BreakerState::Open, true));
