@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_claim_says_why_its_account_and_why_its_sender() {
-        let name = "twilio".parse().expect("a name");
+        let name = "main".parse().expect("a name");
         let choice = AccountChoice { name, route: None, reason: "the only one".to_owned() };
         assert_eq!(choice.clone().with_sender(None), choice);
         let sender = PoolChoice { name: "support".to_owned(), reason: "country".to_owned() };
