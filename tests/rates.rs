@@ -213,6 +213,39 @@ async fn what_is_beyond_the_day_waits_for_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tenant_has_a_day_of_its_own() {
+    let mut hatch = Hatch::closed().await;
+    let second = hatch.create_tenant("second").await;
+    hatch.settings.limits.messages_per_day = Some(4);
+    hatch.settings.limits.tenant_messages_per_day.insert(second.clone(), 2);
+    hatch.stop().await;
+    hatch.start_again(&Role::ALL).await;
+    let ours = hatch.create_key(&["--scope", "admin"]).await;
+    let theirs = hatch.create_key(&["--tenant", &second, "--scope", "admin"]).await;
+    for n in 0..6 {
+        for key in [&ours, &theirs] {
+            let message = json!({"to": CUSTOMER, "body": format!("message {n}")});
+            let accepted = hatch.post_by(key, "/api/v1/messages", &message).await;
+            assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
+        }
+    }
+    let of_second = |condition: &str| {
+        format!(
+            "SELECT count(DISTINCT stream_id) FROM es.events WHERE tenant_id = '{second}' AND {condition}"
+        )
+    };
+    let sent = of_second("type = 'MessageSent'");
+    let waiting = of_second("type = 'MessageDeferred' AND payload->>'reason' = 'daily_cap'");
+    hatch
+        .eventually("each has had its day", async |hatch| {
+            let of_second = (hatch.count(&sent).await, hatch.count(&waiting).await);
+            (of_second == (2, 4) && hatch.record().await.len() == 6).then_some(())
+        })
+        .await;
+    hatch.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_dispatchers_share_the_rate_of_an_account() {
     let mut hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": 20}))).await;
     hatch.start_more(&[Role::Dispatcher]).await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
-use hatch_dispatcher::{BreakerState, Condition, Config, Dependencies, Stats, run};
+use hatch_dispatcher::{BreakerState, Condition, Config, Dependencies, Stats, TenantCaps, run};
 use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
@@ -157,6 +157,7 @@ impl World {
             routes: routes.clone(),
             directory,
             in_doubt: BTreeMap::new(),
+            tenant_caps: TenantCaps::default(),
             precondition: None,
             stats: Arc::clone(&stats),
         };

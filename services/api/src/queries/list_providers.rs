@@ -14,13 +14,13 @@ use hatch_domain::Channel;
 use hatch_domain::carrier::{Carrier, Shift};
 use hatch_domain::scope::Scope;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
-use hatch_readmodel::List;
+use hatch_readmodel::{List, QueryError, WholeList};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::weights::AccountWeight;
 use super::Queries;
-use super::parameters::FreshnessParameters;
+use super::parameters::PageParameters;
 use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::problem::Problem;
@@ -130,6 +130,7 @@ struct AccountHealth {
     /// What is wrong, in one word, such as `credentials`.
     reason: Option<String>,
     /// Since when.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// The same for people. Of an account that other tenants have, too, only the default tenant is told.
     detail: Option<String>,
@@ -155,8 +156,10 @@ struct AccountBreaker {
     /// In one word.
     state: BreakerState,
     /// Since when; none where it has always been so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// When it is tried that is open, as far as a dispatcher says so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     until: Option<DateTime<Utc>>,
     /// Why it opened, in one word: `failures` in a row, `silent` where none of those was answered, `ratio`, `throttled`,
     /// or what is wrong with the account, such as `account_credentials`. None until it is in the log.
@@ -191,15 +194,15 @@ struct AccountRates {
 #[utoipa::path(
     get, path = "/api/v1/providers", operation_id = "list_providers", tag = "accounts",
     security(("bearer" = ["messages:read"])),
-    params(FreshnessParameters),
-    responses((status = 200, description = "Every account.", body = List<ProviderAccount>))
+    params(PageParameters),
+    responses((status = 200, description = "A page.", body = List<ProviderAccount>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     caller: Caller,
-    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
+    QueryParameters(parameters): QueryParameters<PageParameters>,
 ) -> Result<Json<List<ProviderAccount>>, Problem> {
-    parameters.wait(&queries, &[]).await?;
+    let page = parameters.page(&queries, &[]).await?;
     let carriers = &queries.carriers;
     let reported = carriers.figures.reported().await;
     let all = carriers.accounts.current();
@@ -212,9 +215,11 @@ pub(super) async fn handler(
     };
     let figures = (reported.as_slice(), used.as_slice());
     let shifts = carriers.shifts().await;
-    let shown = |account: &&Arc<Account>| carriers.shown(account, &caller, figures, &shifts);
-    let data = may_use.iter().map(shown).collect();
-    Ok(Json(List { data, next_cursor: None }))
+    let shown = |account: &&Arc<Account>| {
+        (account.name.to_string(), carriers.shown(account, &caller, figures, &shifts))
+    };
+    let cut = page.of(WholeList::Providers, may_use.iter().map(shown));
+    Ok(Json(cut.map_err(QueryError::from)?))
 }
 
 impl Carriers {
@@ -361,6 +366,12 @@ mod tests {
         );
         assert_eq!(account["weight"]["sms"]["configured"], json!(null));
         assert_eq!(answer.body["next_cursor"], json!(null));
+        for (query, pointer) in [("limit=0", "?limit"), ("cursor=x", "?cursor")] {
+            let path = format!("/api/v1/providers?{query}");
+            let refused = api.by(&key, axum::http::Method::GET, &path, None).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+            assert_eq!(refused.pointers(), [pointer]);
+        }
         for (key, of) in [("rates", "under_way"), ("breaker", "until"), ("health", "remedy")] {
             assert!(account[key].as_object().is_some_and(|all| all.contains_key(of)), "{account}");
         }
@@ -464,6 +475,8 @@ mod tests {
             (half.state, half.failures, half.calls),
             (BreakerState::HalfOpen, Some(5), Some(9))
         );
+        let shown = serde_json::to_value(&half).expect("JSON");
+        assert_eq!(shown["since"], "2027-01-15T08:00:00.000000Z", "as every time is written");
         assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
         // Where no dispatcher reports, the log says the same in the same words.
         let health = health(Some(&told), &[], (BreakerState::Open, true));

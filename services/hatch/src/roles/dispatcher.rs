@@ -12,7 +12,7 @@ use hatch_domain::Channel;
 use hatch_eventstore::Connection;
 use hatch_routing::balance::{Shifts, WHOLE, part};
 
-use super::configured::dispatcher_config;
+use super::configured::{dispatcher_config, tenant_caps};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::readiness;
@@ -47,6 +47,7 @@ impl RoleInstance for Dispatcher {
             routes: process.routes.clone(),
             directory: process.directory.clone(),
             in_doubt: process.settings.dispatcher.in_doubt.clone(),
+            tenant_caps: tenant_caps(&process.settings)?,
             precondition: Some(Arc::new(ConsentPrecondition::new(process.store.clone()))),
             stats: Arc::clone(&self.stats),
         };
