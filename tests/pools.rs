@@ -33,7 +33,12 @@ async fn sent(hatch: &Hatch, to: &str) -> (Value, Value) {
     assert_eq!(line.expect("it was sent")["from"], message["from"], "the provider saw it so");
     let events = hatch.get(&format!("/api/v1/messages/{id}/events")).await;
     let requested = &events.body["data"][0]["data"];
-    (message["from"].clone(), requested["options"]["pool"]["reason"].clone())
+    let reason = requested["options"]["pool"]["reason"].clone();
+    let attempts = hatch.get(&format!("/api/v1/messages/{id}/attempts")).await;
+    let claimed = attempts.body["data"][0]["reason"].as_str().expect("a reason");
+    let by_pool = format!("by the pool support: {}", reason.as_str().expect("a text"));
+    assert!(claimed.ends_with(&by_pool), "the claim says so, too: {claimed}");
+    (message["from"].clone(), reason)
 }
 
 #[tokio::test]

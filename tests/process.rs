@@ -210,8 +210,39 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
     let (ok, _, error) = output(folder.path(), &["up"]).await;
     assert!(!ok && error.contains("already running"), "{error}");
     assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    keeps_an_account(&up).await;
+    reads_again(folder.path(), &up).await;
     up.signal(Signal::SIGTERM);
     assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+/// Accounts are made by the API without any setting: `up` has a master key.
+async fn keeps_an_account(up: &Up) {
+    let account = json!({"name": "acme", "provider": "twilio", "settings": {
+        "account_sid": format!("AC{}", "4".repeat(32)), "auth_token": "CANARY",
+        "base_url": "http://127.0.0.1:9"}});
+    let made = up.http.post(format!("{}/api/v1/accounts", up.url)).json(&account).send().await;
+    let made = made.expect("an answer");
+    let (status, said) = (made.status(), made.text().await.unwrap_or_default());
+    assert_eq!(status, 201, "{said}");
+}
+
+/// What its file says from now on, `up` does once it is told to read it again.
+async fn reads_again(folder: &Path, up: &Up) {
+    let account = format!(
+        "[accounts.third]\nprovider = \"twilio\"\naccount_sid = \"AC{}\"\nauth_token = \"CANARY\"\n\
+         base_url = \"http://127.0.0.1:9\"\n",
+        "3".repeat(32)
+    );
+    std::fs::write(folder.join("hatch.toml"), account).expect("written");
+    up.signal(Signal::SIGHUP);
+    eventually("the account of the file is there", async || {
+        let asked = up.http.get(format!("{}/api/v1/providers", up.url)).send().await;
+        let answer: Value = asked.expect("an answer").json().await.expect("JSON");
+        let all = answer["data"].as_array().expect("a list");
+        all.iter().any(|account| account["name"] == "third")
+    })
+    .await;
 }
 
 /// Another process of roles serves on the servers of `up`, with its accounts; what only `up` opens to all
@@ -256,6 +287,8 @@ async fn given_servers_are_used_and_ctrl_c_ends_it() {
     let events = session.query_one("SELECT count(*) FROM es.events", &[]).await.expect("a count");
     assert!(events.get::<_, i64>(0) >= 3);
     session.close().await;
+    keeps_an_account(&up).await;
+    reads_again(folder.path(), &up).await;
     up.signal(Signal::SIGINT);
     assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
 }

@@ -176,8 +176,8 @@ async fn each_odd_recipient_of_a_mail_has_its_outcome() {
         let message = mail_to(local);
         for _ in 0..2 {
             match providers.mail(&message).await {
-                Outcome::Throttled { retry_after, .. } if throttled => {
-                    assert_eq!(retry_after, Some(Duration::from_secs(1)));
+                Outcome::Throttled { code, retry_after, .. } if throttled => {
+                    assert_eq!((code.as_str(), retry_after), ("429", Some(Duration::from_secs(1))));
                 }
                 Outcome::Unavailable { code, .. } if !throttled => assert_eq!(code, "500"),
                 other => panic!("{local}: {other:?}"),

@@ -114,6 +114,14 @@ async fn messages_go_by_prefix_and_by_weight_as_it_was_said_before_and_is_explai
     assert_eq!(american["route_name"], "halves");
     let shares: Vec<_> = american["route"].as_array().expect("a list").iter().collect();
     assert!(shares.iter().all(|step| step["share_percent"] == 50), "{american}");
+    let metrics = hatch.get("/metrics").await.body;
+    let metrics = metrics.as_str().expect("text");
+    for (key, name) in [(ACCOUNT, "twilio"), (SECOND_ACCOUNT, "second")] {
+        let sample = format!(
+            "hatch_account_share{{provider=\"twilio\",account=\"{key}\",name=\"{name}\",channel=\"sms\"}} 0.5"
+        );
+        assert!(metrics.lines().any(|line| line == sample), "{sample} in\n{metrics}");
+    }
 
     let id = delivered(&hatch, BRITISH).await;
     assert_eq!(went_by(&hatch, &id).await, SECOND_ACCOUNT);

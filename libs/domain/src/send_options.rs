@@ -95,9 +95,31 @@ pub struct AccountChoice {
     pub reason: String,
 }
 
+impl AccountChoice {
+    /// The same, which says of a message whose sender a pool has chosen why it is that one, too.
+    #[must_use]
+    pub fn with_sender(mut self, sender: Option<&PoolChoice>) -> Self {
+        if let Some(PoolChoice { name, reason }) = sender {
+            self.reason = format!("{}; its sender by the pool {name}: {reason}", self.reason);
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::OnDoubt as P;
+    use super::{AccountChoice, PoolChoice};
+
+    #[test]
+    fn a_claim_says_why_its_account_and_why_its_sender() {
+        let name = "main".parse().expect("a name");
+        let choice = AccountChoice { name, route: None, reason: "the only one".to_owned() };
+        assert_eq!(choice.clone().with_sender(None), choice);
+        let sender = PoolChoice { name: "support".to_owned(), reason: "country".to_owned() };
+        let said = choice.with_sender(Some(&sender)).reason;
+        assert_eq!(said, "the only one; its sender by the pool support: country");
+    }
 
     #[test]
     fn a_message_decides_before_its_account_and_nobody_is_asked_who_cannot_be() {

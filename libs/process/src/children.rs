@@ -74,6 +74,13 @@ impl Supervised {
         self.pid.clone()
     }
 
+    /// Has the program read its settings again (`SIGHUP`). One that is down reads them at its start.
+    pub fn hang_up(&self) {
+        if let Some(pid) = *self.pid.borrow() {
+            signal(pid, Signal::SIGHUP);
+        }
+    }
+
     /// Stops the program and waits until it has ended.
     pub async fn stop(self) {
         drop(self.stop);

@@ -12,4 +12,6 @@ pub use children::{Program, Supervised, is_alive, signal};
 pub use occupant::is_hatch;
 pub use parent::{EXIT_WITH_PARENT, stop_with_parent};
 pub use running::Servers;
-pub use signals::{StopSignals, stop_on_signal, stop_or_read_again};
+pub use signals::{
+    StopSignals, stop_on_signal, stop_or_read_again, stop_with_terminal_or_read_again,
+};

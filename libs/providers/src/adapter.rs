@@ -196,6 +196,8 @@ pub enum Outcome {
     },
     /// The provider answered that this is too much at once. Surely not sent.
     Throttled {
+        /// The provider's own code, or HTTP's where it gives none.
+        code: String,
         /// When the provider wants to be asked again, where it says so.
         retry_after: Option<Duration>,
         /// A sentence for people.

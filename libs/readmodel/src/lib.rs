@@ -55,7 +55,7 @@ pub use query::{
     AttemptDetails, AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List,
     LoggedRequest, LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState,
     ProjectionStatus, QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent,
-    WebhookFilter, WebhookOutcome,
+    WebhookFilter, WebhookOutcome, WholeList,
 };
 pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
 pub use tasks::{

@@ -15,7 +15,7 @@ use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::carrier::{Carrier, Shift};
 
-use crate::{Asked, Route, Weighted};
+use crate::{Asked, Route, RouteTable, Weighted};
 
 /// All parts together.
 pub const WHOLE: u16 = 10_000;
@@ -305,6 +305,38 @@ impl Shifts {
         }
         self.among(asked.channel, country_of(asked.channel, asked.to.as_str()), &route.accounts)
     }
+}
+
+/// The part, of [`WHOLE`], that an account has now of a channel's messages that it shares with others: by the first route
+/// that says so, of which those that all tenants have come first. Where messages to several countries are shared in
+/// another way than it says, the least counts. None of an account that shares none.
+#[must_use]
+pub fn part(
+    table: &RouteTable,
+    account: &AccountName,
+    channel: Channel,
+    shifts: &Shifts,
+) -> Option<u16> {
+    let names_it = |route: &&Route| {
+        route.channel.is_none_or(|of| of == channel)
+            && route.accounts.iter().any(|one| one.account == *account)
+    };
+    let of_all = table.routes().iter().filter(|route| route.tenants.is_none());
+    let of_some = table.routes().iter().filter(|route| route.tenants.is_some());
+    let (sharing, rest) = of_all.chain(of_some).filter(names_it).find_map(|route| {
+        let sharing = in_order(&route.accounts);
+        let weights: Vec<u16> = sharing.iter().map(|one| one.weight).collect();
+        let rest = resting(&weights)?;
+        Some((sharing, rest))
+    })?;
+    let countries = shifts.ways().filter(|(of, _)| *of == channel);
+    let moved = countries
+        .filter_map(|(_, country)| shifts.among(channel, country, &sharing))
+        .filter(|shift| !shift.weights.iter().map(|one| one.after).eq(rest.iter().copied()))
+        .filter_map(|shift| shift.weight(account));
+    let place = sharing.iter().position(|one| one.account == *account);
+    let at_rest = || place.and_then(|place| rest.get(place).copied()).unwrap_or_default();
+    Some(moved.min().unwrap_or_else(at_rest))
 }
 
 /// Those of a route's accounts that share its messages, by name.

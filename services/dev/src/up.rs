@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail};
 use hatch_api::{Connections, Requests};
 use hatch_devservers::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
 use hatch_process::is_hatch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::front::Names;
@@ -50,6 +51,8 @@ pub struct Options {
     pub split: bool,
     /// This program, which also knows `serve --roles` and `simulator`.
     pub program: PathBuf,
+    /// Told each time that the roles of `split` are to read their settings again.
+    pub hang_ups: Arc<Notify>,
 }
 
 /// A role that can be a process of its own.

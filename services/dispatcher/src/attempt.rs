@@ -137,6 +137,7 @@ impl Dispatcher {
         Means { account, choice, room, pass, mut allowance }: Means,
         slot: &mut Slot,
     ) -> Next {
+        let choice = choice.with_sender(request.options.pool.as_ref());
         let by = By { account: &account, choice: &choice };
         let (claiming, unmet) = self.claim_if_allowed(&mut pending, request, by).await;
         if let Some(taken) = taken.filter(|_| !matches!(claiming, Claiming::Unknown)) {

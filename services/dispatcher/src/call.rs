@@ -27,7 +27,7 @@ impl Dispatcher {
         &self,
         pending: &PendingMessage,
         request: &MessageRequested,
-        (account, pass): (&SendingAccount, Pass),
+        (account, mut pass): (&SendingAccount, Pass),
         claim: &Claim,
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
@@ -47,6 +47,9 @@ impl Dispatcher {
         let called_at = environment.now();
         let sending = account.adapter.send(&outbound).instrument(span.clone());
         let (outcome, exchanged) = exchange::recording(sending).await;
+        if exchanged.http_status.is_some() {
+            pass.answered();
+        }
         self.keep_attempt(pending, attempt, called_at, exchanged);
         pass.called(&outcome, environment.now(), self.rules());
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());

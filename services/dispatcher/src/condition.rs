@@ -1,7 +1,11 @@
 //! How an account is, for people.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use hatch_providers::Trouble;
+
+use crate::breaker::BreakerState;
 
 /// How a provider refused an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Refusal {
 /// How the calls by an account fail, whose breaker is open for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
-    /// Why it opened, in one word: `failures`, `ratio` or `throttled`.
+    /// Why it opened, in one word: `failures`, `silent`, `ratio` or `throttled`.
     pub cause: String,
     /// What was seen.
     pub detail: String,
@@ -43,13 +47,31 @@ pub enum Condition {
         /// Since when.
         since: DateTime<Utc>,
     },
-    /// Its provider does not answer, and its breaker is not open yet.
+    /// Its provider does not answer at all, and its breaker is not open yet.
     Silent {
         /// Calls in a row.
         calls: u32,
         /// Since when.
         since: DateTime<Utc>,
     },
+    /// Its last calls failed, of which some were answered, and its breaker is not open yet.
+    Erring {
+        /// Calls in a row.
+        calls: u32,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+}
+
+/// How an account is and how its breaker stands, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How it is.
+    pub condition: Condition,
+    /// How its breaker stands.
+    pub breaker: BreakerState,
+    /// How long until it is tried; none where its breaker is closed.
+    pub tried_in: Option<Duration>,
 }
 
 impl Condition {
@@ -73,8 +95,9 @@ impl Condition {
             Self::Up => "-",
             Self::Refused(refusal) => refusal.trouble.as_str(),
             Self::Failing { failing, .. } if failing.cause == "throttled" => "throttled",
-            Self::Failing { failing, .. } if failing.cause == "ratio" => "failing",
-            Self::Failing { .. } | Self::Silent { .. } => "silent",
+            Self::Failing { failing, .. } if failing.cause == "silent" => "silent",
+            Self::Failing { .. } | Self::Erring { .. } => "failing",
+            Self::Silent { .. } => "silent",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! How a dispatcher works.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use hatch_domain::ids::TenantId;
 
 use crate::account::SendingAccount;
 use crate::balance::BalanceSettings;
@@ -28,8 +31,6 @@ pub struct Config {
     pub account_backoff: (Duration, Duration),
     /// When nothing is given to an account for a while.
     pub breaker: BreakerRules,
-    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
-    pub tenant_per_day: Option<u64>,
     /// How messages are balanced among the accounts that share them.
     pub balance: BalanceSettings,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
@@ -95,6 +96,22 @@ impl Config {
     }
 }
 
+/// Messages of a day, in UTC, that tenants may have sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantCaps {
+    /// Those of each tenant; none: as many as there are.
+    pub each: Option<u64>,
+    /// Those of the tenants that have a number of their own.
+    pub own: BTreeMap<TenantId, u64>,
+}
+
+impl TenantCaps {
+    /// Those of a tenant; none: as many as there are.
+    pub(crate) fn of(&self, tenant: TenantId) -> Option<u64> {
+        self.own.get(&tenant).copied().or(self.each)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +126,6 @@ mod tests {
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
-            tenant_per_day: None,
             balance: BalanceSettings::default(),
             timers_lag: Duration::from_secs(5),
             attempts_kept: Duration::from_secs(86_400),

@@ -22,14 +22,13 @@ use tokio::time::Instant;
 pub(crate) use self::state::Transition;
 use self::state::{Down, State, Why, heard, why};
 use crate::breaker::{BreakerRules, BreakerState, Change, Seen, Timing};
-pub use crate::condition::{Condition, Failing, Refusal};
+pub use crate::condition::{Condition, Failing, Refusal, Standing};
 
-/// Calls in a row without an answer after which a provider is said to be away. One alone may be about its
-/// message.
-const SILENT_CALLS: u32 = 3;
+/// Calls in a row that failed after which that is said of their account. One alone may be about its message.
+const FAILED_CALLS: u32 = 3;
 
 /// How long that is believed when nobody calls it any more.
-const SILENCE_KNOWN: Duration = Duration::from_secs(60);
+const FAILURE_KNOWN: Duration = Duration::from_secs(60);
 
 /// Messages that wait, and are let go at a time: for an account of which nothing is known yet, and for one that works.
 pub(crate) const RELEASED: (usize, usize) = (16, 1_000);
@@ -100,6 +99,8 @@ pub(crate) struct Pass {
     health: Arc<Health>,
     begun: Instant,
     is_probe: bool,
+    /// The provider answered, whatever it said.
+    is_answered: bool,
 }
 
 /// What decides how breakers stand.
@@ -142,22 +143,7 @@ impl Health {
     /// How it is.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        let state = self.lock();
-        if let Some(Down { why, since }) = &state.down {
-            return match why {
-                Why::Refused(refusal) => Condition::Refused(refusal.clone()),
-                Why::Failing(failing) => {
-                    Condition::Failing { failing: failing.clone(), since: *since }
-                }
-            };
-        }
-        let recent = state.silent_last.is_some_and(|last| last.elapsed() < SILENCE_KNOWN);
-        match state.silent_since {
-            Some(since) if recent && state.silent_calls >= SILENT_CALLS => {
-                Condition::Silent { calls: state.silent_calls, since }
-            }
-            _ => Condition::Up,
-        }
+        self.lock().condition()
     }
 
     /// How its breaker stands.
@@ -166,12 +152,12 @@ impl Health {
         self.lock().breaker.state(Instant::now())
     }
 
-    /// When it is tried that is open, by what the clock says `now`.
+    /// How it is and how its breaker stands, at one moment: asked one after the other, they may be of two.
     #[must_use]
-    pub fn tried_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let until = self.lock().breaker.until()?;
-        let wait = until.saturating_duration_since(Instant::now());
-        now.checked_add_signed(time::delta(wait))
+    pub fn standing(&self) -> Standing {
+        let (state, now) = (self.lock(), Instant::now());
+        let tried_in = state.breaker.until().map(|until| until.saturating_duration_since(now));
+        Standing { condition: state.condition(), breaker: state.breaker.state(now), tried_in }
     }
 
     /// How many attempts are under way by it here.
@@ -226,7 +212,7 @@ impl Health {
         let begun = Instant::now();
         let is_probe = self.lock().breaker.admit(begun)?;
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        Some(Pass { health: Arc::clone(self), begun, is_probe })
+        Some(Pass { health: Arc::clone(self), begun, is_probe, is_answered: false })
     }
 
     /// How many waiting messages may be let go.
@@ -333,6 +319,11 @@ impl Health {
 }
 
 impl Pass {
+    /// The call was answered: a failure of it is no silence.
+    pub(crate) fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     /// A call was made, or could not be.
     pub(crate) fn called(mut self, outcome: &Outcome, now: DateTime<Utc>, rules: Rules<'_>) {
         let health = Arc::clone(&self.health);
@@ -348,7 +339,7 @@ impl Pass {
         };
         match seen {
             Seen::Nothing => {}
-            Seen::Failure => state.is_silent(now),
+            Seen::Failure => state.fails(now, self.is_answered),
             _ => state.speaks(),
         }
         state.throttle(outcome);
@@ -357,7 +348,7 @@ impl Pass {
         let change = state.breaker.saw((self.begun, is_probe), seen, timing, rules.breaker);
         match change {
             Some(Change::Opened { cause, failures, calls }) => {
-                let why = why(outcome, (cause, failures, calls), (now, state.silent_since));
+                let why = why(outcome, (cause, failures, calls), (now, &state.failed));
                 self.log_down(&why);
                 state.opened(why, now);
                 health.news.notify_one();

@@ -67,10 +67,10 @@ use crate::attempts::Recorder;
 use crate::balance::Balance;
 pub use crate::balance::{Advice, BalanceMode, BalanceSettings, balance_advice};
 pub use crate::breaker::{BreakerRules, BreakerState};
-pub use crate::config::{Config, LEASE_MARGIN};
+pub use crate::config::{Config, LEASE_MARGIN, TenantCaps};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
-pub use crate::health::{Condition, Failing, Health, KnownAccounts, Refusal};
+pub use crate::health::{Condition, Failing, Health, KnownAccounts, Refusal, Standing};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
 use crate::permits::Permits;
@@ -117,6 +117,8 @@ pub struct Dependencies {
     pub directory: Directory,
     /// What becomes of attempts in doubt, by the name of the account or else of the provider.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+    /// How many messages of a day tenants may have sent.
+    pub tenant_caps: TenantCaps,
     /// What must hold of other streams for a message to be sent, if anything must.
     pub precondition: Option<Arc<dyn Precondition>>,
     /// Counts what it does.
@@ -171,8 +173,9 @@ impl Dispatcher {
             Priority::ALL.map(|priority| Arc::new(Queue::new(channel, priority, permits())))
         });
         let process = dependencies.store.environment().new_id();
-        let rates = Arc::clone(&dependencies.stats.rates);
-        let rates = Rates::new(dependencies.pool.clone(), process, config.tenant_per_day, rates);
+        let (caps, rates) =
+            (dependencies.tenant_caps.clone(), Arc::clone(&dependencies.stats.rates));
+        let rates = Rates::new(dependencies.pool.clone(), process, caps, rates);
         Arc::new(Self {
             rates,
             entering: Entering::default(),

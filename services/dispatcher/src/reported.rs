@@ -1,10 +1,11 @@
 //! How the accounts are, told to people: by each process of itself, and in the database for who asks from outside.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::Environment;
+use hatch_domain::{Environment, time};
 use hatch_eventstore::values::storable;
 use hatch_eventstore::{Connection, Connections};
 use hatch_providers::Trouble;
@@ -14,7 +15,7 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::ProgressError;
-use crate::health::{Condition, Failing, KnownAccounts};
+use crate::health::{Condition, Failing, Health, KnownAccounts, Standing};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 /// A report that is older says nothing: its process is gone.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// What to do about a provider that does not answer.
+/// What to do about a provider that does not answer, or not as it should.
 const OUTAGE_REMEDY: &str =
     "see whether the provider has an outage, and check base_url and the way there";
 
@@ -124,7 +125,7 @@ impl Condition {
                 );
                 Some(Told { what, remedy: remedy.to_owned(), since: *since })
             }
-            Self::Silent { calls, since } => Some(Told {
+            Self::Silent { calls, since } | Self::Erring { calls, since } => Some(Told {
                 what: format!("account {account}: the last {calls} calls failed"),
                 remedy: OUTAGE_REMEDY.to_owned(),
                 since: *since,
@@ -155,19 +156,24 @@ async fn write(
     accounts: &KnownAccounts,
 ) -> Result<(), ProgressError> {
     let all = accounts.all();
-    let told: Vec<_> = all.iter().map(|health| health.condition().told(health.account())).collect();
+    let standings: Vec<_> = all.iter().map(|health| health.standing()).collect();
+    let told =
+        |(health, standing): (&Arc<Health>, &Standing)| standing.condition.told(health.account());
+    let told: Vec<_> = all.iter().zip(&standings).map(told).collect();
     let providers: Vec<_> = all.iter().map(|health| health.provider()).collect();
     let names: Vec<_> = all.iter().map(|health| health.account()).collect();
     let told: Vec<_> = told.iter().map(Option::as_ref).collect();
     let whats: Vec<_> = told.iter().map(|told| told.map(|told| storable(&told.what))).collect();
     let remedies: Vec<_> = told.iter().map(|told| told.map(|told| told.remedy.as_str())).collect();
     let since: Vec<_> = told.iter().map(|told| told.map(|told| told.since)).collect();
-    let reasons: Vec<_> = all
+    let reasons: Vec<_> = standings
         .iter()
-        .map(|health| Some(health.condition().reason()).filter(|reason| *reason != "-"))
+        .map(|standing| Some(standing.condition.reason()).filter(|reason| *reason != "-"))
         .collect();
-    let breakers: Vec<_> = all.iter().map(|health| health.breaker().as_str()).collect();
-    let until: Vec<_> = all.iter().map(|health| health.tried_at(now)).collect();
+    let breakers: Vec<_> = standings.iter().map(|standing| standing.breaker.as_str()).collect();
+    let tried_at = |wait: Duration| now.checked_add_signed(time::delta(wait));
+    let until: Vec<_> =
+        standings.iter().map(|standing| standing.tried_in.and_then(tried_at)).collect();
     let under_way: Vec<_> = all.iter().map(|health| i64::from(health.under_way())).collect();
     let write = async |client: &mut Connection| {
         let statement = client.prepare_cached(REPORT).await?;

@@ -66,8 +66,8 @@ impl RetryPolicy {
                 return AttemptOutcome::AccountRefused { reason, error, expires_at };
             }
             Outcome::Refused { error } => (error, Duration::ZERO),
-            Outcome::Throttled { retry_after, detail } => {
-                let (code, class) = ("throttled".to_owned(), ErrorClass::Rate);
+            Outcome::Throttled { code, retry_after, detail } => {
+                let class = ErrorClass::Rate;
                 let error = SendError { code, class, detail, permanent: false };
                 (error, retry_after.unwrap_or_default())
             }
@@ -147,6 +147,11 @@ mod tests {
         Outcome::Unavailable { code: "connect".to_owned(), detail: "refused".to_owned() }
     }
 
+    fn throttled(retry_after: Option<Duration>) -> Outcome {
+        let (code, detail) = ("20429".to_owned(), "slow down".to_owned());
+        Outcome::Throttled { code, retry_after, detail }
+    }
+
     fn retry_after(outcome: &AttemptOutcome) -> Option<i64> {
         match outcome {
             AttemptOutcome::NotSent { retry_at, .. } => {
@@ -188,13 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn what_kept_us_from_a_provider_has_its_class() {
-        let throttled = Outcome::Throttled { retry_after: None, detail: "slow down".to_owned() };
-        for (outcome, expected) in
-            [(throttled, ErrorClass::Rate), (unavailable(), ErrorClass::Unreachable)]
-        {
+    fn what_kept_us_from_a_provider_has_its_code_and_its_class() {
+        for (outcome, expected) in [
+            (throttled(None), ("20429", ErrorClass::Rate)),
+            (unavailable(), ("connect", ErrorClass::Unreachable)),
+        ] {
             match judge(1, outcome, 0.5) {
-                AttemptOutcome::NotSent { error, .. } => assert_eq!(error.class, expected),
+                AttemptOutcome::NotSent { error, .. } => {
+                    assert_eq!((error.code.as_str(), error.class), expected);
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -213,10 +220,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_says_how_long_to_wait_is_obeyed() {
-        let throttled = |seconds| Outcome::Throttled {
-            retry_after: Some(Duration::from_secs(seconds)),
-            detail: "slow down".to_owned(),
-        };
+        let throttled = |seconds| throttled(Some(Duration::from_secs(seconds)));
         assert_eq!(retry_after(&judge(1, throttled(60), 1.0)), Some(60_000));
         assert_eq!(retry_after(&judge(1, throttled(0), 1.0)), Some(1_000));
     }
@@ -259,10 +263,7 @@ mod tests {
 
     #[test]
     fn a_message_goes_by_another_account_at_once_where_the_account_or_the_way_is_the_reason() {
-        let throttled = Outcome::Throttled {
-            retry_after: Some(Duration::from_secs(60)),
-            detail: String::new(),
-        };
+        let throttled = throttled(Some(Duration::from_secs(60)));
         let another = Another::Now("twilio-2".parse().expect("a name"));
         // The outcome, and the milliseconds until the next attempt: with another account, with one later, without.
         for (outcome, expected) in [

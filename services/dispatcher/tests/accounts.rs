@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
-use hatch_dispatcher::{Dependencies, Stats, run};
+use hatch_dispatcher::{Dependencies, Stats, TenantCaps, run};
 use hatch_domain::Environment;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
@@ -111,6 +111,7 @@ impl World {
             routes: Routes::default(),
             directory: Directory::of_nobody(),
             in_doubt: BTreeMap::new(),
+            tenant_caps: TenantCaps::default(),
             precondition: None,
             stats: Arc::clone(&stats),
         };

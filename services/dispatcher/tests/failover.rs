@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
-use hatch_dispatcher::{BreakerState, Condition, Config, Dependencies, Stats, run};
+use hatch_dispatcher::{BreakerState, Condition, Config, Dependencies, Stats, TenantCaps, run};
 use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
@@ -157,6 +157,7 @@ impl World {
             routes: routes.clone(),
             directory,
             in_doubt: BTreeMap::new(),
+            tenant_caps: TenantCaps::default(),
             precondition: None,
             stats: Arc::clone(&stats),
         };
@@ -222,6 +223,7 @@ impl Process {
 async fn what_is_the_accounts_fault_goes_by_the_next_one_at_once_and_is_sent_once() {
     let world = World::new().await;
     let throttled = Outcome::Throttled {
+        code: "20429".to_owned(),
         retry_after: Some(Duration::from_secs(3_600)),
         detail: "slow down".to_owned(),
     };
@@ -295,6 +297,7 @@ async fn what_one_dispatcher_finds_of_an_account_all_know_and_who_begins_later_t
     // One that may try closes it for all. The others have their hands full, so that messages come to it.
     let (well, other) = (Provider::new(None), Provider::new(None));
     let trier = world.dispatch(accounts(&well, &other), config(8, 8)).await;
+    trier.finds("first", BreakerState::Open).await;
     unused.gate.forget_permits(1);
     eventually("it tries the account", async || {
         world.request(TENANT).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
-use hatch_dispatcher::{Checked, Dependencies, Precondition, Stats, run};
+use hatch_dispatcher::{Checked, Dependencies, Precondition, Stats, TenantCaps, run};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
@@ -103,6 +103,7 @@ impl World {
             routes: Routes::default(),
             directory: Directory::of_nobody(),
             in_doubt: BTreeMap::new(),
+            tenant_caps: TenantCaps::default(),
             precondition: Some(expecting.clone()),
             stats: Arc::new(Stats::default()),
         };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
-use hatch_dispatcher::{Dependencies, Stats, run};
+use hatch_dispatcher::{Dependencies, Stats, TenantCaps, run};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
@@ -156,6 +156,7 @@ impl World {
             routes: Routes::new(RouteTable::default()),
             directory,
             in_doubt: BTreeMap::new(),
+            tenant_caps: TenantCaps::default(),
             precondition: None,
             stats: Arc::new(Stats::default()),
         };

@@ -186,7 +186,8 @@ pub struct ProjectionName {
 /// What to do with accounts at providers.
 #[derive(Debug, Subcommand)]
 pub enum Accounts {
-    /// Print the accounts that the settings and the log have: name, provider, the provider's name of it, channels, traffic, tenants.
+    /// Print the accounts that the settings and the log have: name, provider, the provider's name of it, channels, traffic,
+    /// how the dispatchers find it, tenants.
     #[command(after_help = "Example: hatch accounts list --json\n\
         --json also has the paths that the provider's webhooks come to.")]
     List {

@@ -4,7 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -14,15 +18,18 @@ use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
-use hatch_process::{Servers, stop_on_signal, stop_with_parent};
+use hatch_process::{Servers, stop_on_signal, stop_with_parent, stop_with_terminal_or_read_again};
 use hatch_providers::{Common, carriers_of, webhook_path};
+use hatch_seal::MasterKey;
 use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
-use crate::roles::{self, Role};
-use crate::settings::{DEVELOPMENT, Settings};
+use crate::reload::{self, Reload, Reloader};
+use crate::roles::{self, Parts, Role};
+use crate::settings::{DEVELOPMENT, MASTER_KEY_OF_UP, Settings};
 use crate::{cli, files, http_client, limits, threads};
 
 /// How long an accepted message may have to wait before others are refused: on a developer's machine, as
@@ -38,8 +45,9 @@ const LOOPBACK: &str = "127.0.0.0/8,::1";
 
 /// Everything on one machine, until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    stop_on_signal(&stop)?;
+    let (stop, hang_ups) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let told = Arc::clone(&hang_ups);
+    stop_with_terminal_or_read_again(&stop, move || told.notify_one())?;
     refuse_bad(&settings)?;
     let trusted_proxies = roles::trusted_proxies(&settings)?;
     let names = roles::sites(&settings).with_cors(roles::cors(&settings)?);
@@ -62,10 +70,11 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
             .into(),
         split,
         program: std::env::current_exe().context("failed to find this program")?,
+        hang_ups: Arc::clone(&hang_ups),
     };
     make_data_folder(&settings.data_dir)?;
     simulator::keys(&settings.data_dir)?;
-    up::run(Development { public_url: settings.public_url }, options, &stop).await
+    up::run(Development { public_url: settings.public_url, hang_ups }, options, &stop).await
 }
 
 /// Refuses what no server is needed for to see that nothing starts with it.
@@ -153,10 +162,26 @@ pub(crate) async fn demonstrate(settings: &Settings, flags: cli::Demo) -> anyhow
 struct Development {
     /// As it was set, if it was.
     public_url: Option<String>,
+    /// Told each time that the roles in this process are to read their settings again.
+    hang_ups: Arc<Notify>,
+}
+
+impl Development {
+    /// Reads the settings again, each time that somebody asks for it. It never ends.
+    async fn read_again(&self, to: &Reloader, place: &UpLocations) -> anyhow::Result<()> {
+        loop {
+            self.hang_ups.notified().await;
+            reload::read_again(to, || in_one_process(place));
+        }
+    }
 }
 
 impl Application for Development {
     fn check(&self, place: &UpLocations) -> anyhow::Result<()> {
+        // The folder is this process's alone by now.
+        if settings(place)?.master_key.is_none() {
+            make_master_key(&place.folder)?;
+        }
         roles::check(&settings(place)?)
     }
 
@@ -169,13 +194,17 @@ impl Application for Development {
         place: UpLocations,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut settings = settings(&place)?;
-        settings.admission.wait_ms.get_or_insert(WAIT_MS);
-        settings.admission.burst.get_or_insert(BURST);
+        let settings = in_one_process(&place)?;
         let listener = TcpListener::bind(place.listen)
             .await
             .with_context(|| format!("failed to listen on {}", place.listen))?;
-        roles::run(&settings, &BTreeSet::from(Role::ALL), listener, shutdown).await
+        let (again, reload) = Reload::of(settings.clone());
+        let parts = Parts { reload: Some(reload), ..Parts::default() };
+        let roles = BTreeSet::from(Role::ALL);
+        tokio::select! {
+            ended = roles::run_with(&settings, &roles, parts, listener, shutdown) => ended,
+            ended = self.read_again(&again, &place) => ended,
+        }
     }
 
     async fn simulate(
@@ -202,12 +231,35 @@ impl Application for Development {
     }
 }
 
+/// Makes the master key that `up` has where none is set.
+fn make_master_key(folder: &Path) -> anyhow::Result<()> {
+    let key = MasterKey::draw().context("failed to draw a master key")?;
+    let (path, draft) = (folder.join(MASTER_KEY_OF_UP), folder.join("master.key.new"));
+    let write = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft)?;
+        file.write_all(key.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path)
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}
+
 /// The settings of `up`, with what `up` chose.
 fn settings(place: &UpLocations) -> anyhow::Result<Settings> {
     let mut settings = Settings::load_development(&simulator_url(place), place.listen)?;
     settings.database_url = Some(place.database_url.clone());
     settings.nats_url = Some(place.nats_url.clone());
     settings.simulator_listen = place.simulator_listen.to_string();
+    Ok(settings)
+}
+
+/// The same, for all roles in one process.
+fn in_one_process(place: &UpLocations) -> anyhow::Result<Settings> {
+    let mut settings = settings(place)?;
+    settings.admission.wait_ms.get_or_insert(WAIT_MS);
+    settings.admission.burst.get_or_insert(BURST);
     Ok(settings)
 }
 

@@ -120,21 +120,11 @@ impl clap::ValueEnum for Role {
 ///
 /// Every process serves `/health`, `/ready` and `/metrics` on `listener`, whatever its roles.
 ///
-/// # Errors
-/// A bad setting, a database of another schema, or a role that cannot go on.
-pub async fn run(
-    settings: &Settings,
-    roles: &BTreeSet<Role>,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    run_with(settings, roles, Parts::default(), listener, shutdown).await
-}
-
-/// As [`run`], of other parts: the projections of another build, or clocks that somebody sets.
+/// `parts` may be others than usual: settings that are read again, the projections of another build, or clocks that
+/// somebody sets.
 ///
 /// # Errors
-/// As [`run`].
+/// A bad setting, a database of another schema, or a role that cannot go on.
 pub async fn run_with(
     settings: &Settings,
     roles: &BTreeSet<Role>,

@@ -44,6 +44,9 @@ pub use trail::{AuditSettings, RequestLogSettings};
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 
+/// Where `up` keeps a master key of its own, in its data folder.
+pub(crate) const MASTER_KEY_OF_UP: &str = "master.key";
+
 /// Everything that can be set, beside the sections of providers. What is unknown is refused before.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -129,7 +132,7 @@ pub struct Settings {
     pub generic: Option<generic::Settings>,
     /// The installation's master key: 32 bytes as base64, as `hatch master-key create` prints them, best given as a file.
     /// The secrets that the log keeps are sealed with it, such as those of accounts made by `POST /api/v1/accounts`; without
-    /// it none are kept. Every process needs the same one.
+    /// it none are kept. Every process needs the same one. Where none is set, `up` makes one in its data folder.
     pub master_key: Option<Secret>,
     /// The master key before that, while `hatch master-key rotate` has not wrapped everything anew: what it sealed is still
     /// read.
@@ -170,6 +173,8 @@ pub struct LimitSettings {
     /// Messages of a day, in UTC, that each tenant may have sent: 1 to 1,000,000,000. Those above it wait for the next day.
     /// Default: as many as there are.
     pub messages_per_day: Option<u64>,
+    /// Messages of a day that such a tenant may have sent, by its id; it goes before `limits.messages_per_day`.
+    pub tenant_messages_per_day: BTreeMap<String, u64>,
 }
 
 /// What becomes of the oldest part of the log.

@@ -116,24 +116,30 @@ pub(crate) fn course(recipient: &str) -> Course {
     }
 }
 
-/// The name of the recipient's behaviour; of an email address the local part up to a `+`.
-fn magic(recipient: &str) -> &str {
-    if let Some((local, _)) = recipient.split_once('@') {
-        return local.split('+').next().unwrap_or_default();
-    }
-    let endings = [
-        ("0429", "throttle"),
-        ("0500", "outage"),
-        ("0400", "invalid"),
-        ("0610", "optout"),
-        ("0504", "mute"),
-        ("0503", "hole"),
-        ("0777", "disorder"),
-        ("0222", "early"),
-        ("0888", "silent"),
-        ("0666", "bounce"),
-    ];
-    endings.iter().find(|(end, _)| recipient.ends_with(end)).map_or("", |(_, name)| name)
+/// What a phone number ends with, and what the local part of a mailbox is, for each behaviour.
+const BEHAVIOURS: [(&str, &str); 10] = [
+    ("0429", "throttle"),
+    ("0500", "outage"),
+    ("0400", "invalid"),
+    ("0610", "optout"),
+    ("0504", "mute"),
+    ("0503", "hole"),
+    ("0777", "disorder"),
+    ("0222", "early"),
+    ("0888", "silent"),
+    ("0666", "bounce"),
+];
+
+/// The name of the recipient's behaviour; of an email address the local part up to a `+`, in any case: a mail goes to a
+/// mailbox as somebody wrote it.
+fn magic(recipient: &str) -> &'static str {
+    let mailbox = recipient.split_once('@');
+    let mailbox = mailbox.map(|(local, _)| local.split('+').next().unwrap_or_default());
+    let is_it = |(end, name): &&(&str, &str)| match mailbox {
+        Some(local) => local.eq_ignore_ascii_case(name),
+        None => recipient.ends_with(end),
+    };
+    BEHAVIOURS.iter().find(is_it).map_or("", |one| one.1)
 }
 
 #[cfg(test)]
@@ -192,5 +198,6 @@ mod tests {
         assert_eq!(react("hole+17@example.com", 1), Reaction::Vanish);
         assert_eq!(react("throttle@example.com", 2), Reaction::Throttle);
         assert_eq!(react("0503@example.com", 1), Reaction::Accept(Course::GOOD));
+        assert_eq!(react("Hole+17@Example.com", 1), Reaction::Vanish, "in any case");
     }
 }

@@ -18,8 +18,8 @@ pub struct BreakerOpened {
     pub provider: String,
     /// What the provider calls it.
     pub key: String,
-    /// Why, in one word: `failures` in a row, the `ratio` of them, `throttled`, or what is wrong with the account, such
-    /// as `account_credentials`.
+    /// Why, in one word: `failures` in a row, `silent` where none of those was answered, the `ratio` of them, `throttled`,
+    /// or what is wrong with the account, such as `account_credentials`.
     pub cause: String,
     /// What was seen, for people.
     pub detail: String,

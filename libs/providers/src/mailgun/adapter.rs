@@ -316,6 +316,7 @@ fn accepted(answer: &HttpAnswer) -> Outcome {
 
 fn throttled(answer: &HttpAnswer, said: Option<&str>) -> Outcome {
     Outcome::Throttled {
+        code: answer.status.as_str().to_owned(),
         retry_after: answer.retry_after().or_else(|| again_after(answer, said?)),
         detail: said.map_or_else(|| "HTTP 429".to_owned(), bounded),
     }

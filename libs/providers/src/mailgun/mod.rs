@@ -19,7 +19,7 @@ mod wire;
 pub use adapter::MailgunAdapter;
 pub use provider::Mailgun;
 pub use settings::Settings;
-pub use webhook::{MailgunEvents, MailgunRoutes};
+pub use webhook::{MailgunEvents, MailgunPosts, MailgunRoutes};
 
 /// The provider's name in the log, the API and the webhook paths.
 pub const PROVIDER: &str = "mailgun";

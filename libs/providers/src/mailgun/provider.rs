@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    COMMANDING_HEADERS, MailgunAdapter, MailgunEvents, MailgunRoutes, PROVIDER, Settings, posted,
+    COMMANDING_HEADERS, MailgunAdapter, MailgunPosts, MailgunRoutes, PROVIDER, Settings, posted,
 };
 use crate::account::{Account, Common, Context, Hook};
 use crate::mail::DEFAULT_SUBJECT;
@@ -57,7 +57,7 @@ impl Provider for Mailgun {
     ) -> Result<Account, Error> {
         let Value::Object(settings) = settings else { return Err(Error::SettingForm) };
         let settings: Settings = registry::read(settings, &SCHEMA)?;
-        let events = MailgunEvents::new(&settings)?;
+        let posts = MailgunPosts::new(&settings)?;
         let routes = MailgunRoutes::new(&settings)?;
         let adapter = MailgunAdapter::new(settings.clone())?;
         let account = Account {
@@ -71,7 +71,7 @@ impl Provider for Mailgun {
             on_doubt: common.on_doubt,
             adapter: Arc::new(adapter),
             hooks: vec![
-                Hook { suffix: None, webhook: Arc::new(events) },
+                Hook { suffix: None, webhook: Arc::new(posts) },
                 Hook { suffix: Some(INBOUND), webhook: Arc::new(routes) },
             ],
             acts_on_words: false,

@@ -1,4 +1,4 @@
-//! The two webhooks of one Mailgun account. They differ in their paths and bodies.
+//! The webhooks of one Mailgun account: its events, and the mails that its routes bring. They differ in their bodies.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -12,7 +12,51 @@ use crate::{Error, Secret};
 /// The bodies that routes post: the second one for a mail with files.
 const FORMS: [&str; 2] = ["application/x-www-form-urlencoded", "multipart/form-data"];
 
-/// Believes and understands events, posted to the account's path.
+/// Believes and understands all that is posted to the account's path: events, and mails that are not too large for it.
+pub struct MailgunPosts {
+    events: MailgunEvents,
+    routes: MailgunRoutes,
+}
+
+impl MailgunPosts {
+    /// Makes the webhook of an account's path.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for wrong settings.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let (events, routes) = (MailgunEvents::new(settings)?, MailgunRoutes::new(settings)?);
+        Ok(Self { events, routes })
+    }
+
+    /// The one that such a request is for.
+    fn of(&self, headers: &HeaderMap) -> &dyn Webhook {
+        if self.routes.may_be_signed(headers) { &self.routes } else { &self.events }
+    }
+}
+
+impl Webhook for MailgunPosts {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
+        self.of(&request.headers).verify(request)
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        self.of(headers).may_be_signed(headers)
+    }
+
+    fn once(&self, request: &Verified<'_>) -> Option<Once> {
+        self.of(&request.request().headers).once(request)
+    }
+
+    fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
+        self.of(&request.request().headers).parse(request)
+    }
+
+    fn success(&self) -> http::Response<Bytes> {
+        taken()
+    }
+}
+
+/// Believes and understands events.
 pub struct MailgunEvents {
     domain: String,
     keys: Vec<Secret>,

@@ -200,6 +200,7 @@ fn accepted(answer: &HttpAnswer) -> Outcome {
 
 fn throttled(answer: &HttpAnswer, error: Option<&ErrorBody>) -> Outcome {
     Outcome::Throttled {
+        code: answer.status.as_str().to_owned(),
         retry_after: answer.retry_after().or_else(|| answer.reset_after(RESET)),
         detail: error.map_or_else(|| "HTTP 429".to_owned(), |error| bounded(&error.detail())),
     }

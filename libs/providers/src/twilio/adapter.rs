@@ -226,9 +226,11 @@ fn accepted(answer: &HttpAnswer) -> Outcome {
 
 /// Twilio promises that a request answered with 429 is never processed (error 20429).
 fn throttled(answer: &HttpAnswer) -> Outcome {
-    let detail = ErrorBody::read(&answer.body)
-        .map_or_else(|| "HTTP 429".to_owned(), |error| bounded(&error.message));
-    Outcome::Throttled { retry_after: answer.retry_after(), detail }
+    let (code, detail) = match ErrorBody::read(&answer.body) {
+        Some(error) => (error.code.to_string(), bounded(&error.message)),
+        None => (answer.status.as_str().to_owned(), "HTTP 429".to_owned()),
+    };
+    Outcome::Throttled { code, retry_after: answer.retry_after(), detail }
 }
 
 fn refused(status: StatusCode, error: &ErrorBody) -> Outcome {

@@ -221,9 +221,11 @@ fn accepted(answer: &HttpAnswer) -> Outcome {
 }
 
 fn throttled(answer: &HttpAnswer) -> Outcome {
-    let detail = Problem::read(&answer.body)
-        .map_or_else(|| "HTTP 429".to_owned(), |problem| bounded(&problem.detail));
-    Outcome::Throttled { retry_after: answer.retry_after(), detail }
+    let (code, detail) = match Problem::read(&answer.body) {
+        Some(problem) => (problem.code, bounded(&problem.detail)),
+        None => (answer.status.as_str().to_owned(), "HTTP 429".to_owned()),
+    };
+    Outcome::Throttled { code, retry_after: answer.retry_after(), detail }
 }
 
 fn refused(status: StatusCode, problem: &Problem) -> Outcome {

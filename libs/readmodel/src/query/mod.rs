@@ -15,7 +15,7 @@ pub use attempts::AttemptDetails;
 pub use audit::{AuditEntry, AuditFilter, AuditObject};
 pub(crate) use moment::MESSAGES_MAX;
 pub use moment::{Moment, MomentError};
-pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
+pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError, WholeList};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
 pub use requests::{LoggedRequest, RequestFilter};
 pub use tally::{TALLY_MAX, Tally};

@@ -26,10 +26,20 @@ pub(crate) enum ListKind {
     Accounts = 8,
     Audit = 9,
     Requests = 10,
-    /// The messages in doubt, the oldest first.
     InDoubt = 11,
     Routes = 20,
     Pools = 21,
+    Attempts = 22,
+    Providers = 23,
+}
+
+/// A list of which all is at hand, in the order of names: a page is cut out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WholeList {
+    /// The attempts of a message.
+    Attempts,
+    /// The accounts at providers.
+    Providers,
 }
 
 /// Why a page cannot be had.
@@ -75,6 +85,30 @@ impl Page {
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// The page of `rows`, which are all of the list, each with what it is told apart by, in the order of that.
+    ///
+    /// # Errors
+    /// [`PageError::Cursor`] for a cursor of another list.
+    pub fn of<T: Serialize>(
+        &self,
+        list: WholeList,
+        rows: impl IntoIterator<Item = (String, T)>,
+    ) -> Result<List<T>, PageError> {
+        let kind = match list {
+            WholeList::Attempts => ListKind::Attempts,
+            WholeList::Providers => ListKind::Providers,
+        };
+        let after: Option<String> = self.key(kind)?;
+        let mut page = Filling::new(kind, self.limit);
+        for (name, row) in rows {
+            let is_shown = after.as_ref().is_none_or(|after| name > *after);
+            if is_shown && !page.add(name, row) {
+                break;
+            }
+        }
+        Ok(page.list())
     }
 
     /// The sort key that the page comes after; beyond the newest for the first page.
@@ -186,6 +220,16 @@ impl SortKey for Position {
     }
 }
 
+impl SortKey for String {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
 /// The cursor of the page that comes after `key`, or begins with it.
 pub(crate) fn encode(kind: ListKind, key: &impl SortKey) -> String {
     let mut bytes = vec![kind as u8];
@@ -234,6 +278,19 @@ mod tests {
         assert_eq!(fill(9, &[large]), (1, None), "one that is larger alone");
         assert_eq!(fill(9, &[large, small]), (1, Some(99)));
         assert_eq!(fill(9, &[small, large]), (1, Some(99)));
+    }
+
+    #[test]
+    fn a_whole_list_is_cut_into_pages_by_names() {
+        let rows = || ["a", "b", "c"].map(|name| (name.to_owned(), name));
+        let cut = |list, cursor: Option<String>| {
+            Page::new(Some(2), cursor).and_then(|page| page.of(list, rows()))
+        };
+        let first = cut(WholeList::Providers, None).expect("a page");
+        assert_eq!((first.data, first.next_cursor.is_some()), (vec!["a", "b"], true));
+        let last = cut(WholeList::Providers, first.next_cursor.clone()).expect("a page");
+        assert_eq!((last.data, last.next_cursor), (vec!["c"], None));
+        assert_eq!(cut(WholeList::Attempts, first.next_cursor), Err(PageError::Cursor));
     }
 
     #[test]

@@ -151,6 +151,67 @@ fn routes_that_share_alike_are_balanced_alike_and_others_are_not_meant() {
     assert_eq!(country_of(Channel::Email, "+44@example.com"), None);
 }
 
+#[test]
+fn an_accounts_part_is_that_of_the_country_in_which_it_has_the_least() {
+    use hatch_domain::Decider as _;
+    use hatch_domain::carrier::event::{ShiftedWeight, WeightsShifted};
+    use hatch_domain::ids::TenantId;
+
+    use crate::RouteName;
+
+    let route = |is_of_one: bool, channel, accounts: &[(usize, u16)]| Route {
+        name: RouteName::new("texts"),
+        tenants: is_of_one.then(|| vec![TenantId::DEFAULT]),
+        channel,
+        to: None,
+        from: None,
+        priority: None,
+        accounts: accounts
+            .iter()
+            .map(|(n, weight)| Weighted { account: name(*n), weight: *weight })
+            .collect(),
+        backup: Vec::new(),
+    };
+    let table = RouteTable::new(vec![
+        route(true, Some(Channel::Sms), &[(0, 1), (1, 9)]),
+        route(false, Some(Channel::Mms), &[(0, 1)]),
+        route(false, Some(Channel::Sms), &[(1, 25), (0, 75), (2, 0)]),
+        route(false, Some(Channel::Mms), &[(0, 50), (1, 50)]),
+    ]);
+    let told = |country, first: u16| {
+        let weights = [(0, 75, 7_500, first), (1, 25, 2_500, 10_000 - first)];
+        let weights = weights.map(|(n, rest, before, after)| {
+            let account = name(n);
+            ShiftedWeight { account, rest, before, after }
+        });
+        let shifted = WeightsShifted {
+            account: name(0),
+            provider: "twilio".to_owned(),
+            key: "AC0".to_owned(),
+            channel: Channel::Sms,
+            country: Some(country),
+            weights: weights.into(),
+            reason: "slow".to_owned(),
+            figures: Vec::new(),
+            at: at(0),
+        };
+        Carrier::default().evolve(&shifted.into())
+    };
+    let carriers = [told(44, 6_500), told(49, 7_500), told(1, 5_500)];
+    let (at_rest, shifted) = (Shifts::default(), Shifts::of(&carriers));
+    for (n, channel, expected) in [
+        (0, Channel::Sms, Some([7_500, 5_500])),
+        (1, Channel::Sms, Some([2_500, 3_500])),
+        (2, Channel::Sms, Some([0, 0])),
+        (3, Channel::Sms, None),
+        (0, Channel::Email, None),
+        (0, Channel::Mms, Some([5_000, 5_000])),
+    ] {
+        let parts = [&at_rest, &shifted].map(|shifts| part(&table, &name(n), channel, shifts));
+        assert_eq!(parts, [0, 1].map(|at| expected.map(|both| both[at])), "{n} {channel:?}");
+    }
+}
+
 fn any_figures() -> impl Strategy<Value = Figures> {
     let part = 0..300_u64;
     (part.clone(), part.clone(), part.clone(), part.clone(), part.clone(), part).prop_map(

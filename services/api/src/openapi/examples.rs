@@ -122,12 +122,11 @@ fn error(path: &str, status: &str) -> Value {
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
         "409" if path.contains("/accounts") => Problem::no_master_key(),
+        "409" if path.ends_with("/pools") => Problem::pool_exists("support"),
         "409" if path.contains("/pools") => {
             Problem::too_many_pools("100 pools, of 100 at most: remove one")
         }
-        "409" if path.contains("/routes") => {
-            Problem::too_many_routes("1000 routes, of 1000 at most: remove one")
-        }
+        "409" if path.contains("/routes") => Problem::route_exists("Great Britain"),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }

@@ -37,6 +37,18 @@ impl Problem {
         Self::of(&catalogue::TOO_MANY_ACCOUNTS, detail)
     }
 
+    /// The tenant has a pool of this name.
+    pub(crate) fn pool_exists(name: &str) -> Self {
+        let detail = format!("/name: the tenant has a pool {name}");
+        Self::of(&catalogue::POOL_EXISTS, detail)
+    }
+
+    /// Another route of the tenant has the name.
+    pub(crate) fn route_exists(name: &str) -> Self {
+        let detail = format!("/name: the tenant has another route {name}");
+        Self::of(&catalogue::ROUTE_EXISTS, detail)
+    }
+
     /// The tenant has as many pools as it may; `detail` says what helps.
     pub(crate) fn too_many_pools(detail: impl Into<String>) -> Self {
         Self::of(&catalogue::TOO_MANY_POOLS, detail)

@@ -228,12 +228,22 @@ problems! {
         "The tenant keeps as many provider accounts in the log as it may, which are 100."
         "Remove one that nobody uses, or have accounts configured in files."
         "100 accounts are kept, of 100 at most: remove one";
+    POOL_EXISTS = "pool_exists" [CONFLICT]
+        "There is a pool of this name"
+        "The tenant has a pool of senders of this name, and a pool is known by its name."
+        "Choose another name, or change the pool that is there by `PATCH`."
+        "/name: the tenant has a pool support";
     TOO_MANY_POOLS = "too_many_pools" [CONFLICT]
         "The tenant has as many pools of senders as it may"
         "The tenant keeps as many pools in the log as it may, which are 100, or has given as many names to pools as it may \
          with those that were removed, which are 1,000; or has changed one 9,000 times."
         "Remove a pool that nobody uses, or make one again that was removed. The settings have `[[pools]]`, too."
         "100 pools, of 100 at most: remove one";
+    ROUTE_EXISTS = "route_exists" [CONFLICT]
+        "There is a route of this name"
+        "Another route of the tenant has this name, by which plans, timelines and reasons tell of it."
+        "Choose another name, leave it out, or change the route that is there by `PATCH`."
+        "/name: the tenant has another route Great Britain";
     TOO_MANY_ROUTES = "too_many_routes" [CONFLICT]
         "The tenant has as many routes as it may"
         "The tenant keeps as many routes in the log as it may, which are 1,000, or has made as many as it may with \
@@ -428,7 +438,8 @@ pub(crate) static MESSAGES: &[Entry] = codes! {
         "Nothing. If lines are long, raise the account's limits, or share its messages with another account by a route."
         "it stands in the line of its account (rate), and goes in its turn";
     "throttled" "The provider has been asked too often"
-        "The provider answered that it was too much at once. The message was surely not sent."
+        "The provider answered that it was too much at once. The message was surely not sent. Only \
+         errors of older messages have this code: newer ones have the provider's own, such as `20429`, or HTTP's `429`."
         "Nothing: hatch tries again. If it lasts, lower the account's rate, or have the provider raise it."
         "HTTP 429";
     "body" "The provider cannot take the text"

@@ -14,14 +14,14 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::MessageEvent;
 use hatch_domain::scope::Scope;
-use hatch_readmodel::AttemptDetails;
+use hatch_readmodel::{AttemptDetails, List, QueryError, WholeList};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use self::fold::{MadeAttempt, Outcome, attempts_of};
 use super::Queries;
-use super::parameters::FreshnessParameters;
+use super::parameters::PageParameters;
 use crate::auth::Caller;
 use crate::client_address::ClientAddress;
 use crate::extract::{PathId, QueryParameters};
@@ -31,9 +31,9 @@ use crate::trail::Read;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AttemptList)]
 pub(super) struct Attempts {
-    /// All of them.
+    /// The oldest first.
     data: Vec<Attempt>,
-    /// Always `null`: the list has one page.
+    /// Where the next page begins; none when this is the last.
     next_cursor: Option<String>,
 }
 
@@ -117,17 +117,17 @@ struct SentResponse {
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}/attempts", operation_id = "list_message_attempts", tag = "messages",
     security(("bearer" = ["messages:read"])),
-    params(("id" = Uuid, Path, description = "The message."), FreshnessParameters),
-    responses((status = 200, description = "The attempts.", body = Attempts))
+    params(("id" = Uuid, Path, description = "The message."), PageParameters),
+    responses((status = 200, description = "A page.", body = Attempts))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     caller: Caller,
     Extension(client): Extension<ClientAddress>,
     PathId(id): PathId,
-    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
+    QueryParameters(parameters): QueryParameters<PageParameters>,
 ) -> Result<Json<Attempts>, Problem> {
-    parameters.wait(&queries, &[]).await?;
+    let page = parameters.page(&queries, &[]).await?;
     let events = queries.log.read_stream_of(AGGREGATE, caller.tenant.0, id).await?;
     if events.is_empty() {
         return Err(Problem::not_found("message"));
@@ -149,9 +149,11 @@ pub(super) async fn handler(
     let tenant = caller.tenant;
     let shown = |made: MadeAttempt| {
         let details = kept.remove(&made.attempt);
-        shown(&queries, tenant, made, (details, raw))
+        (format!("{:010}", made.attempt), shown(&queries, tenant, made, (details, raw)))
     };
-    Ok(Json(Attempts { data: made.into_iter().map(shown).collect(), next_cursor: None }))
+    let cut = page.of(WholeList::Attempts, made.into_iter().map(shown));
+    let List { data, next_cursor } = cut.map_err(QueryError::from)?;
+    Ok(Json(Attempts { data, next_cursor }))
 }
 
 fn shown(

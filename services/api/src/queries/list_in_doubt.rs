@@ -1,4 +1,4 @@
-//! `GET /api/v1/in-doubt`: the messages of which nobody knows whether they were sent, the oldest first.
+//! `GET /api/v1/in-doubt`: the messages of which nobody knows whether they were sent, the newest first.
 
 #[cfg(test)]
 mod tests;
@@ -77,7 +77,7 @@ struct DoubtView {
     left_to_person: bool,
 }
 
-/// Messages in doubt, the oldest first
+/// Messages in doubt, the newest first
 ///
 /// An attempt was made, and nobody knows whether it sent the message. `POST /api/v1/messages/{id}/resolve` says it.
 #[utoipa::path(

@@ -14,13 +14,13 @@ use hatch_domain::Channel;
 use hatch_domain::carrier::{Carrier, Shift};
 use hatch_domain::scope::Scope;
 use hatch_providers::{Account, Accounts, Routes, Tenants};
-use hatch_readmodel::List;
+use hatch_readmodel::{List, QueryError, WholeList};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::weights::AccountWeight;
 use super::Queries;
-use super::parameters::FreshnessParameters;
+use super::parameters::PageParameters;
 use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::problem::Problem;
@@ -72,6 +72,23 @@ pub struct Reported {
     pub under_way: i64,
 }
 
+impl Reported {
+    /// Since when something is wrong.
+    fn since(&self) -> Option<DateTime<Utc>> {
+        self.told.as_ref().map(|(.., since)| *since)
+    }
+
+    /// Whether its breaker is closed there.
+    fn is_closed(&self) -> bool {
+        self.breaker == "closed"
+    }
+
+    /// Whether its breaker was opened there after it was closed for all: a report from before that is old.
+    fn has_opened_since(&self, closed: Option<DateTime<Utc>>) -> bool {
+        !self.is_closed() && self.since() > closed
+    }
+}
+
 /// An account that messages of the tenant may go by.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProviderAccount {
@@ -99,8 +116,10 @@ enum HealthStatus {
     Up,
     /// Nothing is given to it.
     Down,
-    /// The last calls were not answered.
+    /// None of the last calls was answered.
     Silent,
+    /// The last calls failed, and some of them were answered.
+    Failing,
 }
 
 /// Whether an account works.
@@ -111,6 +130,7 @@ struct AccountHealth {
     /// What is wrong, in one word, such as `credentials`.
     reason: Option<String>,
     /// Since when.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// The same for people. Of an account that other tenants have, too, only the default tenant is told.
     detail: Option<String>,
@@ -136,11 +156,13 @@ struct AccountBreaker {
     /// In one word.
     state: BreakerState,
     /// Since when; none where it has always been so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// When it is tried that is open, as far as a dispatcher says so.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     until: Option<DateTime<Utc>>,
-    /// Why it opened, in one word: `failures`, `ratio`, `throttled`, or what is wrong with the account, such as
-    /// `account_credentials`.
+    /// Why it opened, in one word: `failures` in a row, `silent` where none of those was answered, `ratio`, `throttled`,
+    /// or what is wrong with the account, such as `account_credentials`. None until it is in the log.
     cause: Option<String>,
     /// Calls that failed when it opened.
     failures: Option<u32>,
@@ -172,15 +194,15 @@ struct AccountRates {
 #[utoipa::path(
     get, path = "/api/v1/providers", operation_id = "list_providers", tag = "accounts",
     security(("bearer" = ["messages:read"])),
-    params(FreshnessParameters),
-    responses((status = 200, description = "Every account.", body = List<ProviderAccount>))
+    params(PageParameters),
+    responses((status = 200, description = "A page.", body = List<ProviderAccount>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     caller: Caller,
-    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
+    QueryParameters(parameters): QueryParameters<PageParameters>,
 ) -> Result<Json<List<ProviderAccount>>, Problem> {
-    parameters.wait(&queries, &[]).await?;
+    let page = parameters.page(&queries, &[]).await?;
     let carriers = &queries.carriers;
     let reported = carriers.figures.reported().await;
     let all = carriers.accounts.current();
@@ -193,9 +215,11 @@ pub(super) async fn handler(
     };
     let figures = (reported.as_slice(), used.as_slice());
     let shifts = carriers.shifts().await;
-    let shown = |account: &&Arc<Account>| carriers.shown(account, &caller, figures, &shifts);
-    let data = may_use.iter().map(shown).collect();
-    Ok(Json(List { data, next_cursor: None }))
+    let shown = |account: &&Arc<Account>| {
+        (account.name.to_string(), carriers.shown(account, &caller, figures, &shifts))
+    };
+    let cut = page.of(WholeList::Providers, may_use.iter().map(shown));
+    Ok(Json(cut.map_err(QueryError::from)?))
 }
 
 impl Carriers {
@@ -245,14 +269,20 @@ fn called(account: &Account) -> String {
     format!("{provider}/{key}")
 }
 
-/// How the breaker of an account stands, by what the fleet was told and by who tries it.
+/// How the breaker of an account stands, by what the fleet was told and by who tries it. Where a dispatcher has opened it
+/// since, and the fleet is not told yet, that counts.
 fn breaker(told: Option<&Carrier>, reported: &[&Reported]) -> AccountBreaker {
     let closed = told.and_then(Carrier::closed_at);
     let Some(open) = told.and_then(Carrier::open) else {
+        let opened = reported.iter().find(|one| one.has_opened_since(closed));
         return AccountBreaker {
-            state: BreakerState::Closed,
-            since: closed,
-            until: None,
+            state: match opened.map(|one| one.breaker.as_str()) {
+                None => BreakerState::Closed,
+                Some("half_open") => BreakerState::HalfOpen,
+                Some(_) => BreakerState::Open,
+            },
+            since: opened.map_or(closed, |one| one.since()),
+            until: opened.and_then(|one| one.until),
             cause: None,
             failures: None,
             calls: None,
@@ -272,8 +302,7 @@ fn breaker(told: Option<&Carrier>, reported: &[&Reported]) -> AccountBreaker {
 /// What is wrong with an account whose breaker opened for this cause, in the word that a dispatcher has for it.
 fn reason(cause: &str) -> &str {
     match cause {
-        "failures" => "silent",
-        "ratio" => "failing",
+        "failures" | "ratio" => "failing",
         _ => cause.strip_prefix("account_").unwrap_or(cause),
     }
 }
@@ -283,19 +312,19 @@ fn health(
     reported: &[&Reported],
     (breaker, is_own): (BreakerState, bool),
 ) -> AccountHealth {
-    // Those who know longest come first.
-    let wrong = reported.iter().find(|one| one.told.is_some());
+    let is_closed = breaker == BreakerState::Closed;
+    // Those who know longest come first. Who has the breaker otherwise than it is shown speaks of another moment.
+    let wrong = reported.iter().find(|one| one.told.is_some() && one.is_closed() == is_closed);
     let (detail, remedy, since) = match wrong.and_then(|one| one.told.clone()) {
         Some((detail, remedy, since)) => (Some(detail), Some(remedy), Some(since)),
         None => (None, None, None),
     };
     let open = told.and_then(Carrier::open);
-    let status = match (breaker, wrong) {
-        (BreakerState::Closed, None) => HealthStatus::Up,
-        (BreakerState::Closed, Some(one)) if one.reason.as_deref() == Some("silent") => {
-            HealthStatus::Silent
-        }
-        _ => HealthStatus::Down,
+    let status = match wrong.map(|one| one.reason.as_deref()) {
+        _ if !is_closed => HealthStatus::Down,
+        None => HealthStatus::Up,
+        Some(Some("silent")) => HealthStatus::Silent,
+        Some(_) => HealthStatus::Failing,
     };
     AccountHealth {
         status,
@@ -311,6 +340,8 @@ fn health(
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
+    use hatch_domain::Decider as _;
+    use hatch_domain::carrier::event::{BreakerClosed, BreakerOpened};
     use hatch_domain::ids::TenantId;
     use hatch_domain::traffic::Traffic;
     use serde_json::json;
@@ -335,14 +366,19 @@ mod tests {
         );
         assert_eq!(account["weight"]["sms"]["configured"], json!(null));
         assert_eq!(answer.body["next_cursor"], json!(null));
+        for (query, pointer) in [("limit=0", "?limit"), ("cursor=x", "?cursor")] {
+            let path = format!("/api/v1/providers?{query}");
+            let refused = api.by(&key, axum::http::Method::GET, &path, None).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+            assert_eq!(refused.pointers(), [pointer]);
+        }
         for (key, of) in [("rates", "under_way"), ("breaker", "until"), ("health", "remedy")] {
             assert!(account[key].as_object().is_some_and(|all| all.contains_key(of)), "{account}");
         }
     }
 
     fn reported(breaker: &str, reason: Option<&str>) -> Reported {
-        let since = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let told = reason.map(|_| ("the last 3 calls failed".to_owned(), "look".to_owned(), since));
+        let told = reason.map(|_| ("the last 3 calls failed".to_owned(), "look".to_owned(), at(0)));
         Reported {
             provider: "twilio".to_owned(),
             key: "AC0".to_owned(),
@@ -356,20 +392,24 @@ mod tests {
 
     #[test]
     fn the_words_about_an_account_that_others_have_too_are_not_told() {
-        let silent = reported("closed", Some("silent"));
-        for (is_own, told) in [(true, true), (false, false)] {
-            let health = health(None, &[&silent], (BreakerState::Closed, is_own));
-            assert_eq!((health.status, health.detail.is_some()), (HealthStatus::Silent, told));
+        for (reason, status) in
+            [("silent", HealthStatus::Silent), ("failing", HealthStatus::Failing)]
+        {
+            let amiss = reported("closed", Some(reason));
+            for (is_own, told) in [(true, true), (false, false)] {
+                let health = health(None, &[&amiss], (BreakerState::Closed, is_own));
+                assert_eq!((health.status, health.detail.is_some()), (status, told));
+            }
         }
         let well = health(None, &[], (BreakerState::Closed, true));
         assert_eq!((well.status, well.reason), (HealthStatus::Up, None));
     }
 
-    #[test]
-    fn a_breaker_is_half_open_where_some_dispatcher_tries() {
-        use hatch_domain::Decider as _;
-        use hatch_domain::carrier::event::BreakerOpened;
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range")
+    }
 
+    fn opened() -> Carrier {
         let opened = BreakerOpened {
             account: "twilio".parse().expect("a name"),
             provider: "twilio".to_owned(),
@@ -379,9 +419,55 @@ mod tests {
             failures: 5,
             calls: 9,
             window_s: 30,
-            at: DateTime::from_timestamp(1_800_000_000, 0).expect("in range"),
+            at: at(0),
         };
-        let told = Carrier::default().evolve(&opened.into());
+        Carrier::default().evolve(&opened.into())
+    }
+
+    #[test]
+    fn health_and_breaker_agree_whichever_of_them_is_behind() {
+        let closed = |second| {
+            let closed = BreakerClosed {
+                account: "twilio".parse().expect("a name"),
+                provider: "twilio".to_owned(),
+                key: "AC0".to_owned(),
+                open_for_ms: 1,
+                at: at(second),
+            };
+            opened().evolve(&closed.into())
+        };
+        let [open, half, failing, up] = [
+            reported("open", Some("failing")),
+            reported("half_open", Some("failing")),
+            reported("closed", Some("failing")),
+            reported("closed", None),
+        ];
+        // What the log says, what a dispatcher does, and what is shown.
+        for (told, reported, state, status) in [
+            (Some(opened()), &open, BreakerState::Open, HealthStatus::Down),
+            (Some(opened()), &up, BreakerState::Open, HealthStatus::Down),
+            (Some(opened()), &failing, BreakerState::Open, HealthStatus::Down),
+            (Some(closed(1)), &open, BreakerState::Closed, HealthStatus::Up),
+            (Some(closed(1)), &up, BreakerState::Closed, HealthStatus::Up),
+            (Some(closed(1)), &failing, BreakerState::Closed, HealthStatus::Failing),
+            (Some(closed(-1)), &open, BreakerState::Open, HealthStatus::Down),
+            (None, &open, BreakerState::Open, HealthStatus::Down),
+            (None, &half, BreakerState::HalfOpen, HealthStatus::Down),
+        ] {
+            let stands = breaker(told.as_ref(), &[reported]);
+            let health = health(told.as_ref(), &[reported], (stands.state, true));
+            assert_eq!((stands.state, health.status), (state, status), "{told:?} {reported:?}");
+            assert_eq!(
+                health.reason.is_none(),
+                status == HealthStatus::Up,
+                "{told:?} {reported:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_breaker_is_half_open_where_some_dispatcher_tries() {
+        let told = opened();
         let [open, tried] = ["open", "half_open"].map(|breaker| reported(breaker, None));
         assert_eq!(breaker(Some(&told), &[&open]).state, BreakerState::Open);
         let half = breaker(Some(&told), &[&open, &tried]);
@@ -389,13 +475,16 @@ mod tests {
             (half.state, half.failures, half.calls),
             (BreakerState::HalfOpen, Some(5), Some(9))
         );
+        let shown = serde_json::to_value(&half).expect("JSON");
+        assert_eq!(shown["since"], "2027-01-15T08:00:00.000000Z", "as every time is written");
         assert_eq!(breaker(None, &[&tried]).state, BreakerState::Closed);
         // Where no dispatcher reports, the log says the same in the same words.
         let health = health(Some(&told), &[], (BreakerState::Open, true));
-        assert_eq!((health.status, health.reason.as_deref()), (HealthStatus::Down, Some("silent")));
+        let reason_of_it = health.reason.as_deref();
+        assert_eq!((health.status, reason_of_it), (HealthStatus::Down, Some("failing")));
         assert_eq!(
-            ["account_credentials", "throttled", "ratio"].map(reason),
-            ["credentials", "throttled", "failing"]
+            ["account_credentials", "throttled", "ratio", "silent"].map(reason),
+            ["credentials", "throttled", "failing", "silent"]
         );
     }
 }

@@ -14,6 +14,7 @@ use hatch_devservers::{Folder, free_port};
 use hatch_process::{EXIT_WITH_PARENT, Program, Supervised};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::ready::ready;
@@ -69,8 +70,10 @@ pub(super) async fn run(
         announce(&mut std::io::stdout(), place, &roles)?;
         std::future::pending().await
     };
+    let children: Vec<_> = api.iter().chain(&workers).collect();
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
+        outcome = pass_on(&options.hang_ups, &children) => outcome,
         outcome = &mut proxy => outcome.context("the proxy panicked")?.context("the proxy failed"),
         outcome = started => outcome,
     };
@@ -82,6 +85,16 @@ pub(super) async fn run(
     join_all(workers.into_iter().map(Supervised::stop)).await;
     simulator.stop().await;
     outcome
+}
+
+/// Has the roles read their settings again, each time that this process is to. It never ends.
+async fn pass_on(hang_ups: &Notify, children: &[&Supervised]) -> anyhow::Result<()> {
+    loop {
+        hang_ups.notified().await;
+        for child in children {
+            child.hang_up();
+        }
+    }
 }
 
 /// Where each role listens.

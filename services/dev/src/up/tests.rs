@@ -123,6 +123,7 @@ fn options(folder: &Path, split: bool) -> Options {
         .into(),
         split,
         program,
+        hang_ups: Arc::default(),
     }
 }
 

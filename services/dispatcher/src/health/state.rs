@@ -7,9 +7,9 @@ use hatch_domain::carrier::Opening;
 use hatch_providers::{Outcome, Trouble};
 use tokio::time::Instant;
 
-use super::THROTTLED;
+use super::{FAILED_CALLS, FAILURE_KNOWN, THROTTLED};
 use crate::breaker::{Breaker, Cause};
-use crate::condition::{Failing, Refusal};
+use crate::condition::{Condition, Failing, Refusal};
 
 /// What is known of an account.
 #[derive(Debug, Default)]
@@ -23,14 +23,22 @@ pub(super) struct State {
     pub(super) closed: Option<DateTime<Utc>>,
     /// Which opening the others were told of that it is closed, though the log had it open still.
     settled: Option<DateTime<Utc>>,
-    pub(super) silent_calls: u32,
-    pub(super) silent_since: Option<DateTime<Utc>>,
-    pub(super) silent_last: Option<Instant>,
+    pub(super) failed: FailedCalls,
     /// Calls in a row that were too much, and until when there is to be none.
     pub(super) throttled: u32,
     pub(super) held_until: Option<Instant>,
     /// The provider has looked at a message.
     pub(super) is_proven: bool,
+}
+
+/// Calls in a row that failed.
+#[derive(Debug, Default)]
+pub(super) struct FailedCalls {
+    pub(super) calls: u32,
+    pub(super) since: Option<DateTime<Utc>>,
+    pub(super) last: Option<Instant>,
+    /// One of them was answered, by an error.
+    pub(super) is_answered: bool,
 }
 
 /// Why a breaker is open.
@@ -112,14 +120,34 @@ pub(super) fn heard(opening: &Opening, account: &str) -> Why {
 }
 
 impl State {
-    pub(super) fn speaks(&mut self) {
-        (self.silent_calls, self.silent_since, self.silent_last) = (0, None, None);
+    /// How the account is.
+    pub(super) fn condition(&self) -> Condition {
+        if let Some(Down { why, since }) = &self.down {
+            return match why {
+                Why::Refused(refusal) => Condition::Refused(refusal.clone()),
+                Why::Failing(failing) => {
+                    Condition::Failing { failing: failing.clone(), since: *since }
+                }
+            };
+        }
+        let FailedCalls { calls, since, last, is_answered } = self.failed;
+        let is_recent = last.is_some_and(|last| last.elapsed() < FAILURE_KNOWN);
+        match since.filter(|_| is_recent && calls >= FAILED_CALLS) {
+            Some(since) if is_answered => Condition::Erring { calls, since },
+            Some(since) => Condition::Silent { calls, since },
+            None => Condition::Up,
+        }
     }
 
-    pub(super) fn is_silent(&mut self, now: DateTime<Utc>) {
-        self.silent_calls = self.silent_calls.saturating_add(1);
-        self.silent_since.get_or_insert(now);
-        self.silent_last = Some(Instant::now());
+    pub(super) fn speaks(&mut self) {
+        self.failed = FailedCalls::default();
+    }
+
+    pub(super) fn fails(&mut self, now: DateTime<Utc>, is_answered: bool) {
+        self.failed.calls = self.failed.calls.saturating_add(1);
+        self.failed.since.get_or_insert(now);
+        self.failed.last = Some(Instant::now());
+        self.failed.is_answered |= is_answered;
     }
 
     /// Notes what was too much.
@@ -201,7 +229,7 @@ impl State {
 pub(super) fn why(
     outcome: &Outcome,
     (cause, failures, calls): (Cause, u32, u32),
-    (now, silent_since): (DateTime<Utc>, Option<DateTime<Utc>>),
+    (now, failed): (DateTime<Utc>, &FailedCalls),
 ) -> Why {
     if let Outcome::Account { trouble, code, detail } = outcome {
         let (trouble, code, detail) = (*trouble, code.clone(), detail.clone());
@@ -214,8 +242,9 @@ pub(super) fn why(
     };
     let (cause, detail) = match cause {
         Cause::InRow => {
-            let since = silent_since.unwrap_or(now).format("%H:%M:%S");
-            ("failures", format!("the last {failures} calls failed, since {since} UTC ({last})"))
+            let cause = if failed.is_answered { "failures" } else { "silent" };
+            let since = failed.since.unwrap_or(now).format("%H:%M:%S");
+            (cause, format!("the last {failures} calls failed, since {since} UTC ({last})"))
         }
         Cause::Throttled => {
             ("throttled", format!("{failures} of {calls} calls were too much ({last})"))

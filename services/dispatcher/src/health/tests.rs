@@ -43,8 +43,8 @@ fn silence() -> Outcome {
     Outcome::Unavailable { code: "connect".to_owned(), detail: "refused".to_owned() }
 }
 
-fn throttled() -> Outcome {
-    Outcome::Throttled { retry_after: None, detail: String::new() }
+fn throttled(retry_after: Option<Duration>) -> Outcome {
+    Outcome::Throttled { code: "20429".to_owned(), retry_after, detail: String::new() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn what_was_under_way_when_it_went_or_came_back_says_nothing() {
 async fn a_trial_that_tells_nothing_is_followed_by_a_later_one() {
     let health = health();
     call(&health, &refused());
-    for outcome in [silence(), throttled(), Outcome::Shortage(Lack::Files)] {
+    for outcome in [silence(), throttled(None), Outcome::Shortage(Lack::Files)] {
         tokio::time::advance(BACKOFF.1).await;
         call(&health, &outcome);
         assert!(!health.admits() && health.refusal().is_some(), "{outcome:?}");
@@ -118,26 +118,73 @@ async fn a_trial_that_tells_nothing_is_followed_by_a_later_one() {
 async fn a_provider_is_away_after_some_calls_in_a_row_until_one_is_answered_or_for_a_while() {
     let health = health();
     let silent = || matches!(health.condition(), Condition::Silent { .. });
-    for _ in 0..SILENT_CALLS {
+    for _ in 0..FAILED_CALLS {
         assert!(!silent());
         call(&health, &silence());
     }
-    let since = Condition::Silent { calls: SILENT_CALLS, since: at(0) };
+    let since = Condition::Silent { calls: FAILED_CALLS, since: at(0) };
     assert_eq!(health.condition(), since);
     call(&health, &Outcome::Shortage(Lack::Files));
     assert!(silent(), "our own want tells nothing");
-    call(&health, &throttled());
+    call(&health, &throttled(None));
     assert!(!silent());
-    for _ in 0..SILENT_CALLS {
+    for _ in 0..FAILED_CALLS {
         call(&health, &silence());
     }
     health.answered();
     assert!(!silent(), "it answers look-ups");
-    for _ in 0..SILENT_CALLS {
+    for _ in 0..FAILED_CALLS {
         call(&health, &silence());
     }
-    tokio::time::advance(SILENCE_KNOWN).await;
+    tokio::time::advance(FAILURE_KNOWN).await;
     assert!(!silent());
+}
+
+/// Its provider answers by an error.
+fn call_answered_by_error(health: &Arc<Health>, rules: Rules<'_>) {
+    let (code, detail) = ("20503".to_owned(), "unavailable".to_owned());
+    let mut pass = health.admit().expect("leave");
+    pass.answered();
+    pass.called(&Outcome::Unavailable { code, detail }, at(0), rules);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_answered_by_errors_is_failing_and_not_silent() {
+    let health = health();
+    for _ in 0..FAILED_CALLS {
+        call_answered_by_error(&health, RULES);
+    }
+    assert_eq!(health.condition(), Condition::Erring { calls: FAILED_CALLS, since: at(0) });
+    assert_eq!(health.condition().reason(), "failing");
+    call(&health, &accepted());
+    for _ in 0..FAILED_CALLS {
+        call(&health, &silence());
+    }
+    assert_eq!(health.condition().reason(), "silent", "what was answered before is over");
+
+    for (is_answered, cause, reason) in [(true, "failures", "failing"), (false, "silent", "silent")]
+    {
+        let health = self::health();
+        for n in 0..5 {
+            if is_answered && n == 0 {
+                call_answered_by_error(&health, SEVERE);
+            } else {
+                health.admit().expect("leave").called(&silence(), at(0), SEVERE);
+            }
+        }
+        assert_eq!(health.failing().expect("its breaker is open").cause, cause);
+        assert_eq!(health.condition().reason(), reason);
+        // The others say the same of it.
+        let late = self::health();
+        let Some(Transition::Opened { cause, detail, failures, calls, at }) = health.untold()
+        else {
+            panic!("it opened")
+        };
+        let CarrierEvent::BreakerOpened(opened) = opened(0) else { unreachable!("it is one") };
+        let opened = BreakerOpened { cause, detail, failures, calls, at, ..opened };
+        late.hear(&told(&[opened.into()]), at, RULES);
+        assert_eq!(late.condition().reason(), reason);
+    }
 }
 
 /// The account fails so often that its breaker opens, at this second.
@@ -182,9 +229,12 @@ async fn what_calls_told_of_an_account_is_told_to_the_others_once() {
     let health = health();
     fail(&health, 10);
     assert_eq!(health.breaker(), BreakerState::Open);
+    let Standing { condition, breaker, tried_in } = health.standing();
+    assert_eq!((condition.reason(), breaker), ("silent", BreakerState::Open));
+    assert_eq!(tried_in, Some(BACKOFF.0));
     assert!(matches!(health.availability(at(10)), Availability::Open { until: Some(_), .. }));
     let Some(news) = health.untold() else { panic!("it opened") };
-    assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "failures"), "{news:?}");
+    assert!(matches!(&news, Transition::Opened { cause, .. } if cause == "silent"), "{news:?}");
     health.is_told(&news);
     assert_eq!(health.untold(), None);
     tokio::time::advance(BACKOFF.0).await;
@@ -254,16 +304,16 @@ async fn who_begins_late_waits_for_an_account_that_flaps_as_long_as_all_others()
 #[tokio::test(start_paused = true)]
 async fn an_account_that_others_brought_back_is_silent_since_it_fell_silent_again() {
     let health = health();
-    for _ in 0..SILENT_CALLS {
+    for _ in 0..FAILED_CALLS {
         call(&health, &silence());
     }
     health.hear(&told(&[opened(10)]), at(10), RULES);
     health.hear(&told(&[opened(10), closed(20)]), at(20), RULES);
     tokio::time::advance(Duration::from_millis(1)).await;
-    for _ in 0..SILENT_CALLS {
+    for _ in 0..FAILED_CALLS {
         health.admit().expect("leave").called(&silence(), at(30), RULES);
     }
-    let since = Condition::Silent { calls: SILENT_CALLS, since: at(30) };
+    let since = Condition::Silent { calls: FAILED_CALLS, since: at(30) };
     assert_eq!(health.condition(), since);
 }
 
@@ -318,8 +368,7 @@ async fn who_opens_what_another_opened_closes_that() {
 #[tokio::test(start_paused = true)]
 async fn an_account_that_is_throttled_again_and_again_is_left_alone_as_long_as_it_says() {
     let health = health();
-    let throttled =
-        || Outcome::Throttled { retry_after: Some(Duration::from_secs(7)), detail: String::new() };
+    let throttled = || throttled(Some(Duration::from_secs(7)));
     for _ in 0..2 {
         call(&health, &throttled());
         assert_eq!(health.availability(at(0)), Availability::Ready, "it may be about a message");

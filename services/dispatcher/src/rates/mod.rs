@@ -38,6 +38,7 @@ use self::lines::{Lines, Who};
 pub use self::park::in_lines;
 use self::soon::Soon;
 use crate::account::SendingAccount;
+use crate::config::TenantCaps;
 
 /// What the rates of a process have done.
 #[derive(Debug, Default)]
@@ -109,8 +110,8 @@ pub(crate) struct Rates(Arc<Inner>);
 
 struct Inner {
     buckets: Buckets,
-    /// Messages of a day, of each tenant.
-    tenant_per_day: Option<u64>,
+    /// Messages of a day, of tenants.
+    tenant_caps: TenantCaps,
     state: Mutex<State>,
     /// Those that wait in memory.
     soon: Mutex<Soon>,
@@ -145,12 +146,12 @@ impl Rates {
     pub(crate) fn new(
         pool: Connections,
         process: Uuid,
-        tenant_per_day: Option<u64>,
+        tenant_caps: TenantCaps,
         stats: Arc<RateStats>,
     ) -> Self {
         Self(Arc::new(Inner {
             buckets: Buckets::new(pool, process),
-            tenant_per_day,
+            tenant_caps,
             state: Mutex::default(),
             soon: Mutex::default(),
             in_hand: Mutex::default(),
@@ -301,7 +302,7 @@ impl Rates {
     }
 
     fn tenant_key(&self, tenant: TenantId) -> Option<(Key, Size)> {
-        let capacity = self.0.tenant_per_day?;
+        let capacity = self.0.tenant_caps.of(tenant)?;
         let of = tenant.0.to_string().into();
         Some((Key { what: What::TenantDay, of }, Size::per_day(capacity)))
     }

@@ -221,7 +221,7 @@ async fn leases_of_a_day_that_are_settled_at_once_are_counted_once() {
 async fn of_very_many_buckets_each_is_asked_for_in_turn() {
     const MANY: usize = 3_000;
     let (_database, pool) = pool().await;
-    let rates = Rates::new(pool, Uuid::nil(), None, Arc::default());
+    let rates = Rates::new(pool, Uuid::nil(), TenantCaps::default(), Arc::default());
     let key = |n: usize| Key { what: What::Sender, of: n.to_string().into() };
     let keys: Vec<_> = (0..MANY).map(key).collect();
     let mut asked = std::collections::HashSet::new();

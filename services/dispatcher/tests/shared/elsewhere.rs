@@ -72,6 +72,7 @@ async fn a_message_that_waits_goes_on_as_soon_as_a_route_leads_it_elsewhere() {
 async fn a_message_stands_at_once_in_the_line_of_another_account_that_is_full() {
     let world = World::new().await;
     let throttled = Outcome::Throttled {
+        code: "20429".to_owned(),
         retry_after: Some(Duration::from_secs(3_600)),
         detail: "slow down".to_owned(),
     };

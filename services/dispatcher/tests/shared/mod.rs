@@ -30,7 +30,6 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
-        tenant_per_day: None,
         balance: BalanceSettings::default(),
         timers_lag: Duration::from_millis(50),
         attempts_kept: Duration::from_secs(86_400),

@@ -100,7 +100,7 @@ pub struct Redrive {
 /// What to do about messages in doubt.
 #[derive(Debug, Subcommand)]
 pub enum InDoubt {
-    /// Print the messages in doubt, the oldest first.
+    /// Print the messages in doubt, the newest first.
     #[command(after_help = "Example: hatch in-doubt list --account twilio --json")]
     List {
         /// By this channel.

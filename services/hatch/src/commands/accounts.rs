@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use futures::future::join_all;
+use hatch_dispatcher::AccountReport;
 use hatch_providers::{Account, Accounts, Checked, Tenants, webhook_path};
 use hatch_readmodel::ReadModel;
 use serde_json::{Value, json};
 
 use super::pool;
+use super::routes::reported;
 use crate::cli;
 use crate::output::{field, line, note};
 use crate::roles::{self, Joiner, SetAccount, kept, vault};
@@ -65,10 +67,14 @@ async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
     if set.is_empty() && !as_json {
         line("no provider account is set")?;
     }
+    let reports = match settings.database_url {
+        Some(_) => reported(&pool(settings)?).await,
+        None => Vec::new(),
+    };
     for SetAccount { section, name, account } in &set {
         match account {
-            Ok(account) if as_json => line(shown(account).to_string())?,
-            Ok(account) => line(row(account))?,
+            Ok(account) if as_json => line(shown(account, health(account.key(), &reports)))?,
+            Ok(account) => line(row(account, health(account.key(), &reports)))?,
             Err(error) if as_json => {
                 let error = format!("{error:#}");
                 line(json!({"name": name, "section": section, "error": error}).to_string())?;
@@ -125,7 +131,18 @@ fn tenants(account: &Account) -> Vec<String> {
     }
 }
 
-fn shown(account: &Account) -> Value {
+/// How the dispatchers that run find an account, in a word: `up`, what is wrong for longest, or `unknown` where none
+/// says anything of it.
+fn health<'r>((provider, key): (&str, &str), reports: &'r [AccountReport]) -> &'r str {
+    let is_of_it = |one: &&AccountReport| one.provider == provider && one.account == key;
+    let mut of_it = reports.iter().filter(is_of_it).map(|one| one.reason.as_deref()).peekable();
+    if of_it.peek().is_none() {
+        return "unknown";
+    }
+    of_it.flatten().next().unwrap_or("up")
+}
+
+fn shown(account: &Account, health: &str) -> Value {
     let paths = account.hooks.iter();
     let paths = paths.map(|hook| webhook_path(account.provider, &account.name, hook.suffix));
     json!({
@@ -136,14 +153,15 @@ fn shown(account: &Account) -> Value {
         "senders": account.senders,
         "tenants": tenants(account),
         "traffic": account.traffic,
+        "health": health,
         "webhooks": paths.collect::<Vec<_>>(),
     })
 }
 
-fn row(account: &Account) -> String {
+fn row(account: &Account, health: &str) -> String {
     let channels: Vec<&str> = account.channels.iter().map(|channel| channel.as_str()).collect();
     format!(
-        "{:<20}  {:<10}  {:<36}  {:<10}  {:<6}  {}",
+        "{:<20}  {:<10}  {:<36}  {:<10}  {:<6}  {health:<11}  {}",
         account.name.as_str(),
         account.provider,
         field(&account.account),
@@ -151,4 +169,30 @@ fn row(account: &Account) -> String {
         account.traffic.as_str(),
         tenants(account).join(","),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_as_the_dispatchers_find_it_and_unknown_to_nobody() {
+        let report = |reason: Option<&str>| AccountReport {
+            provider: "nobody".to_owned(),
+            account: "A1".to_owned(),
+            told: None,
+            reason: reason.map(str::to_owned),
+            breaker: "closed".to_owned(),
+            until: None,
+            under_way: 0,
+        };
+        for (reports, expected) in [
+            (vec![], "unknown"),
+            (vec![report(None)], "up"),
+            (vec![report(None), report(Some("silent"))], "silent"),
+        ] {
+            assert_eq!(health(("nobody", "A1"), &reports), expected);
+        }
+        assert_eq!(health(("nobody", "A2"), &[report(None)]), "unknown");
+    }
 }

@@ -101,7 +101,7 @@ async fn planning(
 }
 
 /// What the dispatchers report of accounts; nothing where they cannot be asked.
-async fn reported(pool: &Connections) -> Vec<AccountReport> {
+pub(super) async fn reported(pool: &Connections) -> Vec<AccountReport> {
     let read = async |client: &mut Connection| {
         anyhow::Ok(hatch_dispatcher::reported_accounts(client).await?)
     };

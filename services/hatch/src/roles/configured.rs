@@ -8,8 +8,10 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::{KeepRules, OwnMailboxes, RefusedRates, WordRules};
 use hatch_api::{Sites, TrustedProxies};
+use hatch_dispatcher::TenantCaps;
 use hatch_domain::address::Address;
 use hatch_domain::consent::words;
+use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
 use hatch_providers::{Limits, is_of_this_machine};
@@ -19,7 +21,7 @@ use super::accounts::{
 };
 use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
-use crate::settings::{Settings, SeveralMailboxes};
+use crate::settings::{LimitSettings, Settings, SeveralMailboxes};
 use crate::{admission, files, tokens};
 
 /// How many attempts one process may have under way at a time.
@@ -48,7 +50,6 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
         breaker: dispatcher.breaker,
-        tenant_per_day: settings.limits.messages_per_day,
         balance: settings.balance,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
@@ -80,11 +81,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             AT_ONCE.end()
         );
     }
-    anyhow::ensure!(
-        settings.limits.messages_per_day.is_none_or(Limits::is_count),
-        "configuration: limits.messages_per_day: expected {}",
-        Limits::COUNT_EXPECTED
-    );
+    tenant_caps(settings)?;
     if let Some((key, longest)) = slowest(settings) {
         let least = longest + hatch_dispatcher::LEASE_MARGIN;
         anyhow::ensure!(
@@ -98,6 +95,24 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
     config.balance.check().map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     Ok(config)
+}
+
+/// How many messages of a day tenants may have sent.
+pub(super) fn tenant_caps(settings: &Settings) -> anyhow::Result<TenantCaps> {
+    let LimitSettings { messages_per_day: each, tenant_messages_per_day, .. } = &settings.limits;
+    anyhow::ensure!(
+        each.is_none_or(Limits::is_count),
+        "configuration: limits.messages_per_day: expected {}",
+        Limits::COUNT_EXPECTED
+    );
+    let own = tenant_messages_per_day.iter().map(|(id, number)| -> anyhow::Result<_> {
+        let key = format!("configuration: limits.tenant_messages_per_day.{id}");
+        let tenant = id.parse::<TenantId>().ok();
+        let tenant = tenant.with_context(|| format!("{key}: expected the id of a tenant"))?;
+        anyhow::ensure!(Limits::is_count(*number), "{key}: expected {}", Limits::COUNT_EXPECTED);
+        Ok((tenant, *number))
+    });
+    Ok(TenantCaps { each: *each, own: own.collect::<anyhow::Result<_>>()? })
 }
 
 pub(super) fn relay_config(settings: &Settings) -> anyhow::Result<hatch_relay::Config> {
@@ -354,6 +369,30 @@ mod tests {
 
     fn public_url_refusal(settings: &Settings) -> Option<String> {
         public_url(settings).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_tenant_has_a_number_of_a_day_of_its_own_or_that_of_each() {
+        const ONE: &str = "00000000-0000-0000-0000-000000000007";
+        let caps = |each, of: &[(&str, u64)]| {
+            let own = of.iter().map(|(id, number)| ((*id).to_owned(), *number)).collect();
+            let limits = LimitSettings {
+                messages_per_day: each,
+                tenant_messages_per_day: own,
+                ..LimitSettings::default()
+            };
+            tenant_caps(&Settings { limits, ..Settings::default() })
+        };
+        let both = caps(Some(5), &[(ONE, 2)]).expect("they are numbers of tenants");
+        assert_eq!((both.each, both.own.len()), (Some(5), 1));
+        for (each, of, key) in [
+            (Some(0), [(ONE, 2)], "limits.messages_per_day: expected 1"),
+            (None, [(ONE, 0)], "limits.tenant_messages_per_day.00000000"),
+            (None, [("acme", 2)], "limits.tenant_messages_per_day.acme: expected the id"),
+        ] {
+            let refused = caps(each, &of).expect_err(key).to_string();
+            assert!(refused.starts_with(&format!("configuration: {key}")), "{refused}");
+        }
     }
 
     #[test]

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
-use hatch_dispatcher::{BreakerState, Condition, ConsentPrecondition, Dependencies, Health, Stats};
+use hatch_dispatcher::{
+    BalanceMode, BreakerState, Condition, ConsentPrecondition, Dependencies, Health, Standing,
+    Stats,
+};
 use hatch_domain::Channel;
 use hatch_eventstore::Connection;
+use hatch_routing::balance::{Shifts, WHOLE, part};
 
-use super::configured::dispatcher_config;
+use super::configured::{dispatcher_config, tenant_caps};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::readiness;
@@ -43,6 +47,7 @@ impl RoleInstance for Dispatcher {
             routes: process.routes.clone(),
             directory: process.directory.clone(),
             in_doubt: process.settings.dispatcher.in_doubt.clone(),
+            tenant_caps: tenant_caps(&process.settings)?,
             precondition: Some(Arc::new(ConsentPrecondition::new(process.store.clone()))),
             stats: Arc::clone(&self.stats),
         };
@@ -65,6 +70,7 @@ impl RoleInstance for Dispatcher {
         Box::pin(async move {
             let mut metrics: Vec<_> = calls(&self.stats).into();
             metrics.extend(accounts(&self.stats));
+            metrics.push(shares(process));
             metrics.extend(rates(&self.stats, process).await);
             metrics.extend(timers(&self.stats, process).await);
             metrics
@@ -77,19 +83,18 @@ fn accounts(stats: &Stats) -> [Metric; 3] {
     let labels = |health: &Health| {
         vec![("provider", health.provider().to_owned()), ("account", health.account().to_owned())]
     };
-    let known = stats.accounts.all();
-    let up = known.iter().map(|health| {
-        let condition = health.condition();
+    let known = stats.accounts.all().into_iter().map(|health| (health.standing(), health));
+    let known: Vec<_> = known.collect();
+    let up = known.iter().map(|(Standing { condition, .. }, health)| {
         let mut labels = labels(health);
         labels.push(("reason", condition.reason().to_owned()));
-        (labels, flag(condition == Condition::Up))
+        (labels, flag(*condition == Condition::Up))
     });
-    let breakers = known.iter().flat_map(|health| {
-        let stands = health.breaker();
+    let breakers = known.iter().flat_map(|(Standing { breaker, .. }, health)| {
         BreakerState::ALL.map(|state| {
             let mut labels = labels(health);
             labels.push(("state", state.as_str().to_owned()));
-            (labels, flag(stands == state))
+            (labels, flag(*breaker == state))
         })
     });
     let failovers = stats.failovers.all().into_iter().map(|((from, to, class), count)| {
@@ -115,6 +120,36 @@ fn accounts(stats: &Stats) -> [Metric; 3] {
             values: Values::Counter(failovers.collect()),
         },
     ]
+}
+
+/// What part of messages each account carries that it shares with others.
+fn shares(process: &Process) -> Metric {
+    let mut shares = Samples::new();
+    if process.runs(DEFINITION.name) {
+        let is_balanced = process.settings.balance.mode == BalanceMode::On;
+        let told = if is_balanced { process.directory.carriers() } else { Vec::new() };
+        let shifts = Shifts::of(told.iter().map(|carrier| &**carrier));
+        let (table, accounts) = (process.routes.current(), process.accounts.current());
+        for account in &*accounts {
+            let (provider, key) = account.key();
+            for channel in &account.channels {
+                let Some(part) = part(&table, &account.name, *channel, &shifts) else { continue };
+                let labels = vec![
+                    ("provider", provider.to_owned()),
+                    ("account", key.to_owned()),
+                    ("name", account.name.to_string()),
+                    ("channel", channel.as_str().to_owned()),
+                ];
+                shares.push((labels, f64::from(part) / f64::from(WHOLE)));
+            }
+        }
+    }
+    gauge(
+        "hatch_account_share",
+        "What part of the messages of a channel an account carries, of those that it shares with others by weight: by \
+         its route and the balance, in the country where that is least",
+        shares,
+    )
 }
 
 /// How much room accounts had, and what stands in their lines.

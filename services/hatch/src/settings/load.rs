@@ -12,7 +12,7 @@ use hatch_process::Servers;
 use serde_json::json;
 
 use super::sections::OfUp;
-use super::{DEVELOPMENT, Settings, data_dir, environment, refusal, sections};
+use super::{DEVELOPMENT, MASTER_KEY_OF_UP, Settings, data_dir, environment, refusal, sections};
 use crate::commands::running;
 
 /// The configuration file, in the current directory.
@@ -186,7 +186,17 @@ fn accounts_of_up(simulator: &str, set: &Figment) -> Vec<OfUp> {
 
 fn development_with(accounts: &[OfUp], set: &Figment) -> Figment {
     let defaults = Figment::from(Serialized::defaults(defaults_of_up()));
-    defaults.merge(sections::defaults_of_up(accounts, set))
+    defaults.merge(sections::defaults_of_up(accounts, set)).merge(master_key_of_up(set))
+}
+
+/// The master key that `up` has made, where nobody has set one.
+fn master_key_of_up(set: &Figment) -> Figment {
+    let is_set = ["master_key", "master_key_previous"].iter().any(|key| set.contains(key));
+    let key = std::fs::read_to_string(folder(set).join(MASTER_KEY_OF_UP)).ok();
+    match key.filter(|_| !is_set) {
+        Some(key) => Figment::from(Serialized::default("master_key", key.trim())),
+        None => Figment::new(),
+    }
 }
 
 /// The defaults of a process beside an `up` that runs.
@@ -197,7 +207,8 @@ fn beside(servers: &Servers, set: &Figment) -> Figment {
             defaults.as_object_mut().expect("an object").remove(own);
         }
         let defaults = Figment::from(Serialized::defaults(defaults));
-        defaults.merge(sections::defaults_of_up(&accounts_of_up(simulator, set), set))
+        let accounts = sections::defaults_of_up(&accounts_of_up(simulator, set), set);
+        defaults.merge(accounts).merge(master_key_of_up(set))
     });
     figment.merge(Serialized::default("public_url", &servers.url))
 }
@@ -356,6 +367,27 @@ pub(super) mod tests {
         assert!(!of("twilio").is_section && of("sendgrid").is_section);
         assert!(of("twilio").of_provider.get("account_sid").is_none());
         assert!(of("twilio-2").of_provider.get("base_url").is_none());
+    }
+
+    #[test]
+    fn the_master_key_of_up_is_used_where_none_is_set() {
+        const OF_UP: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        const OTHER: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().to_str().expect("UTF-8");
+        let loaded = |variables: &[(&str, &str)]| {
+            let own = [("HATCH_DATA_DIR", data_dir)];
+            let all = variables.iter().chain(&own);
+            let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let set = set(None, all).expect("valid");
+            let settings = Settings::from(of_first_start(&set), &set).expect("valid");
+            settings.master_key.map(|key| key.expose().to_owned())
+        };
+        assert_eq!(loaded(&[]), None);
+        std::fs::write(folder.path().join(MASTER_KEY_OF_UP), format!("{OF_UP}\n"))
+            .expect("written");
+        assert_eq!(loaded(&[]).as_deref(), Some(OF_UP));
+        assert_eq!(loaded(&[("HATCH_MASTER_KEY", OTHER)]).as_deref(), Some(OTHER));
     }
 
     #[test]

@@ -45,8 +45,8 @@ Keys ending in `_ms` are milliseconds. The sections of accounts (PROVIDERS, `gen
 so where any of their keys is set. A section that is called as a provider is the account of that name; several of a provider,
 or some of few tenants, are set as `accounts.NAME`.
 
-`serve` reads file and variables again at `SIGHUP`. Accounts, `routes`, `pools`, `rate_limit` (but for `enabled` and `window_s`), `jwt` and
-`log.filter` take effect at once; a line of the log names the others that have changed, which do at the next start. What
+`serve` and `up` read file and variables again at `SIGHUP`. Accounts, `routes`, `pools`, `rate_limit` (but for `enabled` and `window_s`),
+`jwt` and `log.filter` take effect at once; a line of the log names the others that have changed, which do at the next start. What
 cannot be read leaves everything as it was, and the log says why.
 ";
 

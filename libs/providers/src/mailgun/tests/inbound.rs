@@ -6,7 +6,7 @@ use hatch_domain::mailbox::{Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Envelope};
 use url::form_urlencoded;
 
-use super::super::MailgunRoutes;
+use super::super::{MailgunPosts, MailgunRoutes};
 use super::{DOMAIN, SIGNATURE, TIMESTAMP, TOKEN, address, request, settings};
 use crate::{Inbound, NotUnderstood, Observation, RawRequest, Webhook};
 
@@ -110,6 +110,20 @@ fn a_mail_is_read_whole_from_either_form() {
             "whoever wrote the mail may have said so"
         );
     }
+}
+
+#[test]
+fn a_mail_is_taken_at_the_path_of_events_too() {
+    let webhook = MailgunPosts::new(&settings("https://api.mailgun.net")).expect("good");
+    for request in [multipart(&mail()), urlencoded(&mail())] {
+        assert!(webhook.may_be_signed(&request.headers));
+        let verified = webhook.verify(&request).expect("signed");
+        assert!(webhook.once(&verified).is_some(), "its body is not signed");
+        let expected = parse(&request).expect("understood");
+        assert_eq!(webhook.parse(&verified), Ok(vec![Observation::Inbound(expected)]));
+    }
+    let neither = request("text/plain", "");
+    assert!(!webhook.may_be_signed(&neither.headers));
 }
 
 #[test]

@@ -252,7 +252,8 @@ async fn a_429_is_throttled_until_the_time_in_its_words() {
     ] {
         let headers = [vec![date.clone()], more].concat();
         match outcome(Reply { status: 429, headers, body: body.clone() }).await {
-            Outcome::Throttled { retry_after, .. } => {
+            Outcome::Throttled { code, retry_after, .. } => {
+                assert_eq!(code, "429", "{body}");
                 assert_eq!(retry_after, seconds.map(Duration::from_secs), "{body}");
             }
             other => panic!("{other:?}"),

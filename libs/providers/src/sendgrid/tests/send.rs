@@ -325,12 +325,14 @@ async fn a_429_is_throttled_until_the_reset_or_as_long_as_it_says() {
     ];
     for (reply, seconds) in cases {
         let expected = Outcome::Throttled {
+            code: "429".to_owned(),
             retry_after: seconds.map(Duration::from_secs),
             detail: "too many requests".to_owned(),
         };
         assert_eq!(outcome(reply).await, expected);
     }
-    let bare = Outcome::Throttled { retry_after: None, detail: "HTTP 429".to_owned() };
+    let (code, detail) = ("429".to_owned(), "HTTP 429".to_owned());
+    let bare = Outcome::Throttled { code, retry_after: None, detail };
     assert_eq!(outcome(reply(429, "slow down")).await, bare);
 }
 

@@ -176,11 +176,13 @@ async fn a_429_is_throttled_whoever_says_it() {
     let mut with_header = reply(429, twilio_error(20429));
     with_header.headers.push(("retry-after", "7".to_owned()));
     let expected = Outcome::Throttled {
+        code: "20429".to_owned(),
         retry_after: Some(Duration::from_secs(7)),
         detail: "Twilio's words".to_owned(),
     };
     assert_eq!(outcome(with_header).await, expected);
-    let bare = Outcome::Throttled { retry_after: None, detail: "HTTP 429".to_owned() };
+    let (code, detail) = ("429".to_owned(), "HTTP 429".to_owned());
+    let bare = Outcome::Throttled { code, retry_after: None, detail };
     assert_eq!(outcome(reply(429, "slow down")).await, bare);
 }
 

@@ -262,9 +262,11 @@ async fn a_429_is_throttled_whoever_says_it() {
     let mut with_header = reply(429, problem("1000"));
     with_header.headers.push(("retry-after", "7".to_owned()));
     let retry_after = Some(Duration::from_secs(7));
-    let expected = Outcome::Throttled { retry_after, detail: WORDS.to_owned() };
+    let (code, detail) = ("1000".to_owned(), WORDS.to_owned());
+    let expected = Outcome::Throttled { code, retry_after, detail };
     assert_eq!(outcome(with_header).await, expected);
-    let bare = Outcome::Throttled { retry_after: None, detail: "HTTP 429".to_owned() };
+    let (code, detail) = ("429".to_owned(), "HTTP 429".to_owned());
+    let bare = Outcome::Throttled { code, retry_after: None, detail };
     assert_eq!(outcome(reply(429, "slow down")).await, bare);
 }
 

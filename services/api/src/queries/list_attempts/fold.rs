@@ -16,11 +16,11 @@ pub(super) enum Outcome {
     Sending,
     /// The provider took the message.
     Sent,
-    /// The message was surely not sent by it.
+    /// The message was surely not sent by it: the provider refused the message or the account, or was not reached.
     NotSent,
     /// Nobody knows whether it sent the message.
     InDoubt,
-    /// It counts for none: no call was made, or the provider refused the account.
+    /// No call was made, and it counts for none.
     Abandoned,
 }
 
@@ -104,12 +104,14 @@ fn tell(attempts: &mut [MadeAttempt], event: &MessageEvent) {
             let outcome = if e.is_unknown() { Outcome::InDoubt } else { Outcome::NotSent };
             attempt.failed(outcome, Some(&e.error));
         }
-        E::AttemptAbandoned(e) => {
-            attempt.failed(Outcome::Abandoned, e.error.as_ref());
-            if e.error.is_none() {
+        E::AttemptAbandoned(e) => match &e.error {
+            // It was called, and its provider refused the account.
+            Some(error) => attempt.failed(Outcome::NotSent, Some(error)),
+            None => {
+                attempt.failed(Outcome::Abandoned, None);
                 attempt.detail.clone_from(&e.reason);
             }
-        }
+        },
         E::SendInDoubt(e) => {
             attempt.outcome = Outcome::InDoubt;
             attempt.detail = Some(e.detail.clone());
@@ -145,8 +147,8 @@ impl MadeAttempt {
 mod tests {
     use hatch_domain::ErrorClass;
     use hatch_domain::message::event::{
-        DoubtResolved, MessageFailed, MessageSent, RetryRequested, SendAttempted, SendFailed,
-        SendInDoubt,
+        AttemptAbandoned, DoubtResolved, MessageFailed, MessageSent, RetryRequested, SendAttempted,
+        SendFailed, SendInDoubt,
     };
     use uuid::Uuid;
 
@@ -210,6 +212,30 @@ mod tests {
         assert_eq!(attempts[0].error.as_ref().map(|error| error.code.as_str()), Some("30008"));
         assert_eq!(attempts[2].provider_message_id.as_deref(), Some("SM3"));
         assert_eq!((&attempts[2].error, &attempts[2].detail), (&None, &None));
+    }
+
+    #[test]
+    fn only_an_attempt_without_a_call_is_abandoned() {
+        let refusal = SendError {
+            code: "20003".to_owned(),
+            class: ErrorClass::Account,
+            detail: "Authenticate".to_owned(),
+            permanent: false,
+        };
+        let told = |reason: &str, error: Option<&SendError>| {
+            let (reason, error) = (Some(reason.to_owned()), error.cloned());
+            let (retry_at, expires_at) = (at(9), None);
+            let abandoned =
+                AttemptAbandoned { attempt: 1, reason, retry_at, error, expires_at, at: at(3) };
+            let attempts = attempts_of(&[requested(), attempted(1, 2), abandoned.into()]);
+            let [attempt] = <[MadeAttempt; 1]>::try_from(attempts).expect("one attempt");
+            (attempt.outcome, attempt.error, attempt.detail)
+        };
+        let lacking = told("files", None);
+        assert_eq!(lacking, (Outcome::Abandoned, None, Some("files".to_owned())));
+        let answered = told("account_credentials", Some(&refusal));
+        let detail = Some("Authenticate".to_owned());
+        assert_eq!(answered, (Outcome::NotSent, Some(refusal), detail));
     }
 
     #[test]

@@ -46,6 +46,21 @@ async fn an_attempt_is_told_from_the_log_and_its_request_to_whom_may_see_it() {
 }
 
 #[tokio::test]
+async fn attempts_have_pages_as_every_list_has() {
+    let api = Api::start().await;
+    let id = in_doubt(&api, TenantId::DEFAULT).await;
+    let path = format!("/api/v1/messages/{id}/attempts");
+    let only = api.get(&format!("{path}?limit=1")).await;
+    assert_eq!(only.body["data"][0]["attempt"], 1, "{}", only.body);
+    assert!(only.body["next_cursor"].is_null(), "{}", only.body);
+    for (query, pointer) in [("limit=201", "?limit"), ("cursor=x", "?cursor")] {
+        let refused = api.get(&format!("{path}?{query}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+        assert_eq!(refused.pointers(), [pointer]);
+    }
+}
+
+#[tokio::test]
 async fn a_message_of_another_tenant_is_not_there() {
     let api = Api::start_closed().await;
     let reader = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |_| {}).await;

@@ -1,4 +1,4 @@
-//! Messages in doubt, the oldest first, with what becomes of them.
+//! Messages in doubt, the newest first, with what becomes of them.
 
 use axum::http::StatusCode;
 use hatch_domain::ids::TenantId;
@@ -14,13 +14,14 @@ fn ids(body: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn those_in_doubt_are_listed_the_oldest_first_and_a_tenant_sees_its_own() {
+async fn those_in_doubt_are_listed_the_newest_first_and_a_tenant_sees_its_own() {
     let api = Api::start().await;
     let mut all = Vec::new();
     for _ in 0..3 {
         all.push(in_doubt(&api, TenantId::DEFAULT).await.to_string());
     }
     in_doubt(&api, TenantId(Uuid::from_u128(7))).await;
+    all.reverse();
     api.project(&messages::DEFINITION).await;
     let first = api.get("/api/v1/in-doubt?limit=2").await;
     assert_eq!(first.status, StatusCode::OK, "{}", first.body);

@@ -26,6 +26,7 @@ pub(super) struct AccountWeight {
     /// Why that is another, and for which country; or, where the balance only advises, what it would do.
     reason: Option<String>,
     /// Since when.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
 }
 

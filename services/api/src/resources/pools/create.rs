@@ -33,7 +33,8 @@ const ROUTE: &str = "POST /api/v1/pools";
         (status = 201, description = "Made, now or before.", body = PoolInfo, headers(
             ("Hatch-Position" = i64, description = "The log position of the write."),
             ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))),
-        (status = 409, description = "The tenant has as many pools as it may.",
+        (status = 409, description = "The tenant has a pool of this name (`pool_exists`), or as many pools as it may \
+             (`too_many_pools`).",
          body = ProblemBody, content_type = "application/problem+json")
     )
 )]

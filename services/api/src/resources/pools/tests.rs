@@ -142,7 +142,8 @@ async fn what_is_wrong_with_a_pool_is_named() {
     assert_eq!(api.log_length().await, 0);
     let good = json!({"name": "a", "senders": one});
     assert_eq!(api.post(POOLS, &good).await.status, StatusCode::CREATED);
-    assert_eq!(api.post(POOLS, &good).await.pointers(), ["/name"], "there is one of this name");
+    let again = api.post(POOLS, &good).await;
+    assert_eq!((again.status, again.text("code")), (StatusCode::CONFLICT, "pool_exists"));
 }
 
 #[tokio::test]

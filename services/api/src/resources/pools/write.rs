@@ -14,7 +14,7 @@ use super::WHAT;
 use super::request::{Asked, Wanted};
 use crate::auth::{Caller, Door};
 use crate::commands::Commands;
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::Problem;
 use crate::resources::{first_use, position_after};
 
 /// How often a change is made up anew, where others change the pool as well.
@@ -46,15 +46,11 @@ pub(super) async fn create(
     let id = pool_id(tenant, &name);
     door.room_for_a_pool(tenant, id)?;
     let (created_by, at) = (caller.actor.to_string(), store.environment().now());
-    let created = PoolCreated { name, terms, created_by, at };
+    let created = PoolCreated { name: name.clone(), terms, created_by, at };
     let command = PoolCommand::Create(Box::new(created));
     let executed = store.execute(execute(caller, id, &command).key(key)).await;
     let executed = executed.map_err(|error| match error {
-        ExecuteError::Rejected(PoolRejection::Exists) => {
-            let detail = "expected a name that no other pool of the tenant has";
-            let error = FieldError::coded(FieldCode::Duplicate, "/name", detail);
-            Problem::invalid(vec![error])
-        }
+        ExecuteError::Rejected(PoolRejection::Exists) => Problem::pool_exists(name.as_str()),
         error => refusal(error),
     })?;
     match executed.appended {

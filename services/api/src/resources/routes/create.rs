@@ -33,7 +33,8 @@ const ROUTE: &str = "POST /api/v1/routes";
         (status = 201, description = "Made, now or before.", body = RouteInfo, headers(
             ("Hatch-Position" = i64, description = "The log position of the write."),
             ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))),
-        (status = 409, description = "The tenant has as many routes as it may.",
+        (status = 409, description = "Another route of the tenant has the name (`route_exists`), or \
+             it has as many routes as it may (`too_many_routes`).",
          body = ProblemBody, content_type = "application/problem+json")
     )
 )]

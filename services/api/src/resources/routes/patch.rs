@@ -28,7 +28,8 @@ use crate::problem::{Body as ProblemBody, Problem};
     responses(
         (status = 200, description = "Changed, now or before.", body = RouteInfo,
          headers(("Hatch-Position" = i64, description = "A log position by which it is so."))),
-        (status = 409, description = "It was changed as often as may be.",
+        (status = 409, description = "Another route of the tenant has the name (`route_exists`), or \
+             it was changed as often as may be (`too_many_routes`).",
          body = ProblemBody, content_type = "application/problem+json")
     )
 )]

@@ -96,7 +96,7 @@ pub(crate) struct RouteAccountWeight {
     #[schema(example = "vonage")]
     name: String,
     /// 100 when it is left out. At 0 it carries none.
-    #[schema(minimum = 0, maximum = 100, example = 80)]
+    #[schema(value_type = u16, required = false, minimum = 0, maximum = 100, example = 80)]
     weight: Option<u16>,
 }
 
@@ -251,27 +251,31 @@ fn accounts(values: &[Value], errors: &mut Vec<FieldError>) -> Vec<Weighted> {
     }
     let mut read = Vec::new();
     for (n, value) in values.iter().enumerate() {
-        let pointer = format!("/accounts/{n}");
-        let said = match value {
-            Value::String(name) => Ok(RouteAccountWeight { name: name.clone(), weight: None }),
-            other => RouteAccountWeight::deserialize(other),
-        };
-        let weighted = said
-            .map_err(|_| {
-                let detail =
-                    "expected the name of an account, or an object with its name and weight";
-                FieldError::coded(FieldCode::WrongType, pointer.clone(), detail)
-            })
-            .and_then(|RouteAccountWeight { name, weight }| {
-                let account = account(&name, pointer)?;
-                Ok(Weighted { account, weight: weight.unwrap_or(WEIGHT_MAX) })
-            });
-        match weighted {
+        match weighted(n, value) {
             Ok(weighted) => read.push(weighted),
             Err(error) => errors.push(error),
         }
     }
     read
+}
+
+fn weighted(n: usize, value: &Value) -> Result<Weighted, FieldError> {
+    let pointer = format!("/accounts/{n}");
+    // Who means that it has no weight would give it the greatest.
+    if value.get("weight").is_some_and(Value::is_null) {
+        let detail = "expected a number from 0 to 100, or no weight, which is 100";
+        return Err(FieldError::coded(FieldCode::WrongType, format!("{pointer}/weight"), detail));
+    }
+    let said = match value {
+        Value::String(name) => Ok(RouteAccountWeight { name: name.clone(), weight: None }),
+        other => RouteAccountWeight::deserialize(other),
+    };
+    let RouteAccountWeight { name, weight } = said.map_err(|_| {
+        let detail = "expected the name of an account, or an object with its name and weight";
+        FieldError::coded(FieldCode::WrongType, pointer.clone(), detail)
+    })?;
+    let account = account(&name, pointer)?;
+    Ok(Weighted { account, weight: weight.unwrap_or(WEIGHT_MAX) })
 }
 
 fn backup(names: &[String], errors: &mut Vec<FieldError>) -> Vec<AccountName> {

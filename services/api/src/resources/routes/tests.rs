@@ -90,6 +90,7 @@ async fn what_is_wrong_with_a_route_is_named_field_by_field() {
         ),
         (json!({"accounts": [{"name": "one", "weight": 0}]}), vec!["/accounts"]),
         (json!({"accounts": [{"name": "one", "weight": 101}]}), vec!["/accounts"]),
+        (json!({"accounts": ["two", {"name": "one", "weight": null}]}), vec!["/accounts/1/weight"]),
         (json!({"accounts": ["one"], "backup": ["one"]}), vec!["/accounts"]),
         (json!({"accounts": ["one"], "channel": "email"}), vec!["/accounts/0"]),
         (json!({"accounts": ["one"], "channel": "chat"}), vec!["/channel"]),
@@ -97,12 +98,17 @@ async fn what_is_wrong_with_a_route_is_named_field_by_field() {
         (json!({"accounts": ["one"], "to": "44", "priority": "soon"}), vec!["/to", "/priority"]),
         (json!({"accounts": ["one"], "from": "+"}), vec!["/from"]),
         (json!({"accounts": ["one"], "name": " "}), vec!["/name"]),
-        (json!({"accounts": ["one"], "name": "taken"}), vec!["/name"]),
     ] {
         let refused = api.post(ROUTES, &body).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}: {}", refused.body);
         assert_eq!(refused.pointers(), pointers, "{body}");
     }
+    let again = api.post(ROUTES, &json!({"name": "taken", "accounts": ["one"]})).await;
+    assert_eq!((again.status, again.text("code")), (StatusCode::CONFLICT, "route_exists"));
+    let other = api.post(ROUTES, &json!({"name": "other", "accounts": ["one"]})).await;
+    let other = format!("{ROUTES}/{}", other.text("id"));
+    let renamed = change(&api, &other, &json!({"name": "taken"})).await;
+    assert_eq!((renamed.status, renamed.text("code")), (StatusCode::CONFLICT, "route_exists"));
     let path = format!("{ROUTES}/{}", made.text("id"));
     assert_eq!(change(&api, &path, &json!({"accounts": null})).await.status, StatusCode::OK);
     assert_eq!(

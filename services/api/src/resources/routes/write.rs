@@ -118,13 +118,14 @@ fn check(
     wanted: &Wanted,
     with_accounts: bool,
 ) -> Result<(), Problem> {
-    let mut errors =
-        if with_accounts { unfit(commands, (tenant, door), wanted) } else { Vec::new() };
-    if wanted.name.as_deref().is_some_and(|name| door.has_route_called(tenant, name, id)) {
-        let detail = "expected a name that no other route of the tenant has";
-        errors.push(FieldError::coded(FieldCode::Duplicate, "/name", detail));
+    let errors = if with_accounts { unfit(commands, (tenant, door), wanted) } else { Vec::new() };
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
     }
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
+    match wanted.name.as_deref() {
+        Some(name) if door.has_route_called(tenant, name, id) => Err(Problem::route_exists(name)),
+        _ => Ok(()),
+    }
 }
 
 /// What is wrong with the accounts.

@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::message::Message;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, ErrorClass};
-use hatch_eventstore::Loaded;
+use hatch_eventstore::{Loaded, Position};
 use hatch_readmodel::{Begun, MessageFilter, NewTask, TASKS_OPEN_MAX, Task, UsedAccount};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::commands::{Commands, IdempotencyKey, command_key, reason_fault};
+use crate::commands::{Commands, IdempotencyKey, command_key, reason_fault, tell_write};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::names::{ChannelName, ErrorClassName};
 use crate::problem::{FieldCode, FieldError, Problem};
 use crate::queries::{moment, one_of, plain, used_account};
+use crate::resources::position_after;
 
 const ROUTE: &str = "POST /api/v1/dead-letters/redrive";
 
@@ -136,7 +137,9 @@ impl Filter {
     request_body(content = RedriveRequest, example = json!({
         "filter": {"class": "unreachable"}, "rate_per_s": 20, "reason": "the provider is back"})),
     responses((status = 202, description = "It is being done, or was asked for before.", body = Task,
-        headers(("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))))
+        headers(
+            ("Hatch-Position" = i64, description = "A log position by which what is sent again had failed."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))))
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
@@ -163,9 +166,10 @@ pub(super) async fn handler(
         total,
         at: environment.now(),
     };
+    let position = position_after(&commands.store, None).await?;
     match commands.conversations.read_model.begin_task(&new).await? {
-        Begun::New(task) => Ok(answer(task, false)),
-        Begun::Again(task) => Ok(answer(task, true)),
+        Begun::New(task) => Ok(answer(task, position, false)),
+        Begun::Again(task) => Ok(answer(task, position, true)),
         Begun::Other => Err(Problem::key_reused()),
         Begun::TooMany => {
             let detail =
@@ -175,11 +179,9 @@ pub(super) async fn handler(
     }
 }
 
-fn answer(task: Task, is_replayed: bool) -> Response {
+fn answer(task: Task, position: Position, is_replayed: bool) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(task)).into_response();
-    if is_replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
+    tell_write(response.headers_mut(), position, is_replayed);
     response
 }
 

@@ -64,6 +64,8 @@ async fn those_of_a_filter_get_a_new_round_and_nothing_says_that_they_are_sent()
     let answer = api.post(REDRIVE, &asked).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     assert_eq!((&answer.body["status"], &answer.body["done"]), (&"queued".into(), &0.into()));
+    let head = api.log_length().await.to_string();
+    assert_eq!(answer.header("hatch-position"), head, "as every write has one");
     let task = over(&api, &answer.body["id"]).await;
     let counts = (&task["status"], &task["total"], &task["done"], &task["failed"]);
     assert_eq!(counts, (&"done".into(), &3.into(), &3.into(), &0.into()), "{task}");

@@ -46,8 +46,7 @@ pub struct MessageInDoubt {
 }
 
 impl ReadModel {
-    /// The messages of `tenant` that are in doubt and that `filter` lets through, the oldest message first: what waits
-    /// for longest is to be seen first, and what joins the list while it is paged is not missed.
+    /// The messages of `tenant` that are in doubt and that `filter` lets through, the newest message first.
     ///
     /// # Errors
     /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
@@ -57,8 +56,8 @@ impl ReadModel {
         filter: &DoubtFilter,
         page: &Page,
     ) -> Result<List<MessageInDoubt>, QueryError> {
-        let after = page.key(ListKind::InDoubt)?.unwrap_or(Position::START);
-        let (sql, conditions) = list_sql(tenant, filter, after, page.limit());
+        let before = page.before(ListKind::InDoubt)?;
+        let (sql, conditions) = list_sql(tenant, filter, before, page.limit());
         let kind = ListKind::InDoubt;
         Ok(self.list(kind, page.limit(), &sql, &conditions, keyed).await?)
     }
@@ -68,12 +67,12 @@ impl ReadModel {
 fn list_sql(
     tenant: TenantId,
     filter: &DoubtFilter,
-    after: Position,
+    before: Position,
     limit: u32,
 ) -> (String, Conditions) {
     let status = Status::InDoubt.as_str();
     let mut conditions = Conditions::of(tenant, "m.tenant_id")
-        .and("m.created_position > ", "", after.0, Type::INT8)
+        .and("m.created_position < ", "", before.0, Type::INT8)
         .and("s.status = ", "", status, Type::TEXT);
     if let Some(channel) = filter.channel {
         conditions = conditions.and("m.channel = ", "", channel.as_str(), Type::TEXT);
@@ -86,11 +85,11 @@ fn list_sql(
            FROM rm.messages m
            JOIN rm.message_statuses s
              ON s.tenant_id = m.tenant_id AND s.created_position = m.created_position
-            AND s.created_position > $2
+            AND s.created_position < $2
            LEFT JOIN due.timers d
              ON d.stream_id = m.id AND d.tenant_id = m.tenant_id AND d.kind = '{AGGREGATE}'
             AND d.step = m.attempts
-         {}ORDER BY m.created_position LIMIT {}",
+         {}ORDER BY m.created_position DESC LIMIT {}",
         conditions.sql(),
         limit + 1
     );
