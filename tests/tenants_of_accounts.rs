@@ -352,9 +352,9 @@ async fn the_program_lists_accounts_and_asks_their_providers() {
         said.contains("/api/v1/webhooks/twilio/second") && !said.contains(SECOND_TOKEN),
         "{said}"
     );
-    let second = said.lines().find(|line| line.contains("twilio/second")).expect("a line");
-    let second: Value = serde_json::from_str(second).expect("JSON");
-    assert_eq!(second["health"], "unknown", "no dispatcher has it: {said}");
+    let line = said.lines().find(|line| line.contains("twilio/second")).expect("a line");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(line["health"], "unknown", "no dispatcher has it: {said}");
     let (checked, said) = run(&hatch, &["accounts", "check"], &good).await;
     assert!(checked && said.contains("active"), "{said}");
     // The token that the harness sets is another's.
