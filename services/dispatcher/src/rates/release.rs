@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
-use hatch_due::{Line, Look, Released, Turn};
+use hatch_due::{LastTurns, Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
 use hatch_routing::{Availability, RouteTable};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -53,8 +53,8 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 /// Whose turn it is.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// The tenant of each line that had its turn last, and how often somebody was let go.
-    last: HashMap<String, (Uuid, usize)>,
+    /// The tenants of each line that had their turn last, and how often somebody was let go.
+    last: HashMap<String, (LastTurns, usize)>,
     /// How many lines were served: with many, each time others come first.
     served: usize,
     /// Tenants that have had their messages of the day, and since when that is known.
@@ -317,17 +317,19 @@ impl Dispatcher {
         // Whatever the account carries by now: another one may be the same at its provider, or have carried more once.
         let (parked, home) = (Channel::ALL.map(waiting_lane), Channel::ALL.map(Channel::as_str));
         let without: Vec<_> = turns.without.keys().copied().collect();
-        let (last, times) = turns.last.get(line).copied().unwrap_or_default();
+        let (last, times) = turns.last.get(line).cloned().unwrap_or_default();
         // No priority but the highest has all of it: another waits, but not for ever.
         let usual = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
         let only = only.map(|priority| [priority.as_str()]);
         let priorities = only.as_ref().map_or(usual, |only| only.as_slice());
-        let turn = Turn { priorities, last, without: &without };
+        let turn = Turn { priorities, last: &last, without: &without };
         let line_of = Line { lanes: (&parked, &home), waits_for: &[line] };
         let hold = self.config.timers_lag + HOLD_MARGIN;
         let mut released = self.timers.let_go(line_of, turn, (number, hold)).await?;
-        if let Some(last) = Released::last(&released) {
-            turns.last.insert(line.to_owned(), (last, times.wrapping_add(1)));
+        if !released.is_empty() {
+            let (last, times) = turns.last.entry(line.to_owned()).or_default();
+            last.note(&released);
+            *times = times.wrapping_add(1);
         }
         if released.len() < number {
             // Others may have what was seen there.
