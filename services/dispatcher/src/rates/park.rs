@@ -74,6 +74,8 @@ impl Dispatcher {
         let due_at = after(round_from, self.config.waits.validity);
         self.rates.stands(&load, busy);
         if pending.message.waits_in_line() == Some(line.as_str()) {
+            // Its place is the one that it has, whatever was set since.
+            let due_at = pending.message.waits_in_line_until().unwrap_or(due_at);
             return Ok(self.stand_again(message, due_at, &line).await?);
         }
         let until = (busy == Busy::DailyCap).then(|| self.rates.day_ends(&load)).flatten();
