@@ -11,6 +11,7 @@ mod leases;
 mod lines;
 mod park;
 mod release;
+mod served;
 mod soon;
 #[cfg(test)]
 mod tests;

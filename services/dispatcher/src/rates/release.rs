@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::elsewhere::Elsewhere;
 use super::lines::{PREFIX, is_line_of};
+use super::served::Served;
 use super::{Allowance, Rates};
 use crate::Dispatcher;
 use crate::account::{Carriers, SendingAccount};
@@ -55,8 +56,10 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 pub(super) struct Turns {
     /// The tenants of each line that had their turn last, and how often somebody was let go.
     last: HashMap<String, (LastTurns, usize)>,
-    /// How many lines were served: with many, each time others come first.
+    /// How many lines were served: with more than can be served at once, each time others come first.
     served: usize,
+    /// The lines that were served last, by account.
+    lines: HashMap<Arc<str>, Served>,
     /// Tenants that have had their messages of the day, and since when that is known.
     without: HashMap<Uuid, Instant>,
     looked: Option<Instant>,
@@ -157,6 +160,7 @@ impl Dispatcher {
         if lines.is_empty() {
             turns.last.clear();
             turns.going.clear();
+            turns.lines.clear();
             turns.elsewhere.clear();
             return Ok(false);
         }
@@ -228,10 +232,8 @@ impl Dispatcher {
         let going = LET_GO_AT_ONCE.saturating_sub(places.available_permits());
         // One alone is to try an account that does not work, and some go ahead where nobody knows whether it does.
         let mut most = account.health.releasable().saturating_sub(going);
-        // The most urgent first; with more than can be served at once, others of the rest each time.
-        let (number, skipped) = (lines.len(), turns.served % lines.len().max(1));
-        let skipped = if number > LINES_AT_ONCE { skipped } else { 0 };
-        for line in lines.iter().cycle().skip(skipped).take(number.min(LINES_AT_ONCE)) {
+        let mut served = Vec::new();
+        for (priority, line) in self.lines_in_turn(account, lines, turns) {
             if most == 0 {
                 break;
             }
@@ -255,8 +257,33 @@ impl Dispatcher {
             let let_go = self.let_go_on(account, line, by, turns).await?;
             most = most.saturating_sub(let_go);
             turns.has_more |= let_go == number;
+            if let_go > 0 {
+                served.push((priority, line));
+            }
         }
+        turns.lines.entry(Arc::clone(&account.waited_for)).or_default().note(&served);
         Ok(())
+    }
+
+    /// The lines of an account in the order in which they are served now, as many as can be at once.
+    fn lines_in_turn<'a>(
+        &self,
+        account: &SendingAccount,
+        lines: &[&'a str],
+        turns: &Turns,
+    ) -> Vec<(Priority, &'a str)> {
+        let number = lines.len();
+        let urgent =
+            |line: &&'a str| (self.rates.most_urgent(line).unwrap_or(Priority::Bulk), *line);
+        if number > LINES_AT_ONCE {
+            let others = lines.iter().cycle().skip(turns.served % number);
+            return others.take(LINES_AT_ONCE).map(urgent).collect();
+        }
+        let all: Vec<_> = lines.iter().map(urgent).collect();
+        match turns.lines.get(&account.waited_for) {
+            Some(served) => served.in_turn(&all),
+            None => Served::default().in_turn(&all),
+        }
     }
 
     /// For how many of a line the account has room, beside those that are on their way. Where there is but what is kept for
