@@ -20,7 +20,7 @@ pub const LINES: &str = "rate:";
 /// Streams that are counted, of all lines.
 const COUNTED_MAX: i64 = 100_000;
 
-/// The fold of the same event writes the same row later, or what has become of it since.
+/// The fold of the same event leaves the row as it is, and what was folded before is not undone.
 const ENTER: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, position, look_at, lane, priority, waits_for, kind)
     SELECT DISTINCT ON (stream_id) stream_id, tenant_id, due_at, position, due_at, lane, priority, waits_for, $8::text

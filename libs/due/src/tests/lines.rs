@@ -112,7 +112,7 @@ async fn what_is_older_than_who_entered_a_line_takes_nobody_out_of_it() {
 }
 
 #[tokio::test]
-async fn who_entered_a_line_at_once_is_written_once_more_by_the_fold_and_cleared_by_it() {
+async fn who_entered_a_line_at_once_is_left_there_by_the_fold_and_cleared_by_it() {
     let (database, timers) = timers().await;
     timers.enter(&[one(2, TENANT, "normal")]).await.expect("entered");
     let in_line = |position, due| {

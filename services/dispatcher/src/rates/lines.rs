@@ -2,14 +2,12 @@
 //! does not overtake its own, nor anybody whose priority is higher.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hatch_domain::Priority;
 use hatch_domain::address::Address;
-use hatch_due::{InLine, Standing, Timers};
+use hatch_due::Standing;
 use hatch_routing::Busy;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -23,15 +21,6 @@ const NEW: Duration = Duration::from_secs(1);
 
 /// How long who was seen in a line is believed to be there, where there are more lines than one look takes in.
 const BELIEVED: Duration = Duration::from_secs(5);
-
-/// Those that were put into a line and are to be written, at most. The fold writes those that do not fit.
-const ENTERING_MAX: usize = 20_000;
-
-/// How many of them are written at a time.
-const ENTERED_AT_ONCE: usize = 1_000;
-
-/// Between two tries to write them.
-const ENTER_AGAIN: Duration = Duration::from_millis(500);
 
 /// A message, as the lines know it.
 #[derive(Clone, Copy)]
@@ -153,49 +142,6 @@ impl Lines {
             return None;
         }
         self.0.get(&line_of(who.account, who.from))
-    }
-}
-
-/// Messages that were put into lines and of which the timers are to know at once.
-#[derive(Debug, Default)]
-pub(crate) struct Entering {
-    all: Mutex<Vec<InLine>>,
-    some: Notify,
-}
-
-impl Entering {
-    /// It is written soon.
-    pub(crate) fn push(&self, one: InLine) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < ENTERING_MAX {
-            all.push(one);
-        }
-        drop(all);
-        self.some.notify_one();
-    }
-
-    /// Writes them, for ever, and tells `entered` of it.
-    pub(crate) async fn write(&self, timers: &Timers, entered: &Notify) {
-        loop {
-            self.some.notified().await;
-            loop {
-                let some = self.some_of_them();
-                if some.is_empty() {
-                    break;
-                }
-                if let Err(error) = timers.enter(&some).await {
-                    tracing::debug!(error = %error, "who was put into a line is known after the lag");
-                    tokio::time::sleep(ENTER_AGAIN).await;
-                }
-                entered.notify_one();
-            }
-        }
-    }
-
-    fn some_of_them(&self) -> Vec<InLine> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = all.len().min(ENTERED_AT_ONCE);
-        all.drain(..number).collect()
     }
 }
 

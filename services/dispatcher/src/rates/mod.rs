@@ -6,6 +6,7 @@
 mod allowance;
 mod bucket;
 mod elsewhere;
+mod entering;
 mod hand;
 mod leases;
 mod lines;
@@ -33,8 +34,9 @@ use uuid::Uuid;
 
 pub(crate) use self::allowance::Allowance;
 use self::bucket::Buckets;
+pub(crate) use self::entering::Entering;
 use self::hand::{Hand, Size, Tokens};
-pub(crate) use self::lines::{Entering, is_line_of};
+pub(crate) use self::lines::is_line_of;
 use self::lines::{Lines, Who};
 pub use self::park::in_lines;
 use self::soon::Soon;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::elsewhere::Elsewhere;
+use super::entering::{OnItsWay, Spot};
 use super::lines::{PREFIX, is_line_of};
 use super::served::Served;
 use super::{Allowance, Rates};
@@ -96,6 +97,8 @@ struct GoesOn {
     place: Option<OwnedSemaphorePermit>,
     /// Where it goes by another account or not at all: counts those that do.
     went: Option<Arc<AtomicUsize>>,
+    /// And until that is known, it may be put back.
+    on_its_way: Option<OnItsWay>,
 }
 
 /// By whom those go that are let go of a line.
@@ -329,7 +332,8 @@ impl Dispatcher {
         for released in released {
             let (account, allowance) = (account.clone(), allowances.pop());
             let (place, went) = (Arc::clone(&places).try_acquire_owned().ok(), went.clone());
-            let goes_on = GoesOn { released, account, allowance, place, went };
+            let on_its_way = went.as_ref().map(|_| self.entering.begin(Spot::of(&released)));
+            let goes_on = GoesOn { released, account, allowance, place, went, on_its_way };
             self.attempts.spawn(Box::pin(self.clone().go_on(goes_on)));
         }
         Ok(let_go)
@@ -365,9 +369,12 @@ impl Dispatcher {
         let mut back = Vec::new();
         released.retain(|one| {
             let tenant = one.timer.tenant_id;
-            let may_go = self.rates.has_day(TenantId(tenant));
-            if !may_go {
+            let has_day = self.rates.has_day(TenantId(tenant));
+            if !has_day {
                 turns.without.insert(tenant, Instant::now());
+            }
+            let may_go = has_day && !self.entering.has_before(&Spot::of(one));
+            if !may_go {
                 back.push(one.clone());
             }
             may_go
@@ -380,7 +387,7 @@ impl Dispatcher {
 
     /// Makes the attempt of a message that was let go.
     async fn go_on(self: Arc<Self>, goes_on: GoesOn) {
-        let GoesOn { released, account, allowance, place, went } = goes_on;
+        let GoesOn { released, account, allowance, place, went, on_its_way } = goes_on;
         let Released { timer, .. } = &released;
         let (tenant_id, message_id) = (timer.tenant_id, timer.stream_id);
         // Between the look and now others of the tenant may have had its last one.
@@ -399,6 +406,7 @@ impl Dispatcher {
             }
             went.fetch_add(1, Ordering::Relaxed);
         }
+        drop(on_its_way);
         let channel = pending.message.requested().map(|request| request.channel);
         let permits = self.swept.iter().find(|(of, _)| Some(*of) == channel);
         let Some(permits) = permits.map(|(_, permits)| Arc::clone(&permits.all)) else { return };
