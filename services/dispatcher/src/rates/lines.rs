@@ -11,6 +11,7 @@ use hatch_routing::Busy;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::likely;
 use crate::account::SendingAccount;
 
 /// How the lines of accounts are called, among all that is waited for.
@@ -52,17 +53,18 @@ pub(crate) fn is_line_of<'a>(line: &'a str, account: &SendingAccount) -> Option<
 #[derive(Debug, Default)]
 pub(crate) struct Lines(HashMap<String, OneLine>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct OneLine {
-    /// What there was not enough of when somebody was put into it last.
-    why: Busy,
+    /// What there was not enough of when somebody was put into it last, if that was here.
+    why: Option<Busy>,
     /// The tenants, by priorities, and when each was seen there.
     tenants: [HashMap<Uuid, Instant>; Priority::ALL.len()],
 }
 
 impl OneLine {
-    fn new(why: Busy) -> Self {
-        Self { why, tenants: std::array::from_fn(|_| HashMap::new()) }
+    /// What somebody waits for who joins it.
+    fn why(&self, who: &Who<'_>) -> Busy {
+        self.why.unwrap_or_else(|| likely(&who.account.limits))
     }
 
     fn is_empty(&self) -> bool {
@@ -84,19 +86,18 @@ impl Lines {
             place < urgent && !tenants.is_empty()
                 || place == urgent && tenants.contains_key(&who.tenant)
         };
-        line.tenants.iter().enumerate().any(is_before).then_some(line.why)
+        line.tenants.iter().enumerate().any(is_before).then(|| line.why(who))
     }
 
-    /// Whether anybody stands in the message's line.
-    pub(crate) fn has(&self, who: &Who<'_>) -> bool {
-        self.line(who).is_some_and(|line| !line.is_empty())
+    /// What those wait for who stand in the message's line, if anybody does.
+    pub(crate) fn stand(&self, who: &Who<'_>) -> Option<Busy> {
+        self.line(who).filter(|line| !line.is_empty()).map(|line| line.why(who))
     }
 
     /// Somebody is put into a line.
     pub(crate) fn note(&mut self, who: &Who<'_>, why: Busy, now: Instant) {
-        let line = self.0.entry(line_of(who.account, who.from));
-        let line = line.or_insert_with(|| OneLine::new(why));
-        line.why = why;
+        let line = self.0.entry(line_of(who.account, who.from)).or_default();
+        line.why = Some(why);
         if let Some(tenants) = line.tenants.get_mut(who.priority as usize) {
             tenants.insert(who.tenant, now);
         }
@@ -115,7 +116,7 @@ impl Lines {
         }
         for Standing { waits_for, priority, tenant_id } in standing {
             let Some(priority) = Priority::named(&priority) else { continue };
-            let line = self.0.entry(waits_for).or_insert_with(|| OneLine::new(Busy::Rate));
+            let line = self.0.entry(waits_for).or_default();
             if let Some(tenants) = line.tenants.get_mut(priority as usize) {
                 let at = tenants.entry(tenant_id).or_insert(seen_at);
                 *at = seen_at.max(*at);

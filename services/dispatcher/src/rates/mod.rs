@@ -169,24 +169,13 @@ impl Rates {
             return Availability::Ready;
         }
         let keys = self.keys(load);
-        let state = self.0.lock();
-        if let Some(busy) = state.lines.must_join(&who(load)) {
-            return Availability::Busy { why: busy, until: None };
-        }
-        let (now, has_line) = (Instant::now(), state.lines.has(&who(load)));
+        let (state, now) = (self.0.lock(), Instant::now());
         let known = |(key, size): &(Key, Size)| {
             let hand = state.hands.get(key).filter(|hand| hand.size == *size);
-            hand.map(|hand| hand.tokens(now))
+            (key.what.busy(), hand.map_or(Tokens::Unknown, |hand| hand.tokens(now)))
         };
-        let full = |of: &(Key, Size)| match known(of) {
-            Some(Tokens::Some) => None,
-            Some(Tokens::None(until)) => Some(Availability::Busy { why: of.0.what.busy(), until }),
-            // Whoever stands in the line comes first.
-            Some(Tokens::Unknown) | None => {
-                has_line.then(|| Availability::Busy { why: of.0.what.busy(), until: None })
-            }
-        };
-        keys.iter().find_map(full).unwrap_or(Availability::Ready)
+        let known: Vec<_> = keys.iter().map(known).collect();
+        available(&known, state.lines.must_join(&who(load)), state.lines.stand(&who(load)))
     }
 
     /// Room for one call, if there is some now, and nobody waits for it.
@@ -259,7 +248,7 @@ impl Rates {
     }
 
     fn has_line(&self, load: &Load<'_>) -> bool {
-        self.0.lock().lines.has(&who(load))
+        self.0.lock().lines.stand(&who(load)).is_some()
     }
 
     /// Takes a token of each, or none of any; and wants those that there were not.
@@ -322,6 +311,33 @@ impl Rates {
             Tokens::None(until) => until,
             Tokens::Some | Tokens::Unknown => None,
         })
+    }
+}
+
+/// Whether a message may go, by what is known of the buckets that it takes from; `joins` is what it waits for where it must
+/// join a line, and `others` what those wait for who stand there.
+fn available(known: &[(Busy, Tokens)], joins: Option<Busy>, others: Option<Busy>) -> Availability {
+    let empty = known.iter().find_map(|(why, tokens)| match tokens {
+        Tokens::None(until) => Some(Availability::Busy { why: *why, until: *until }),
+        Tokens::Some | Tokens::Unknown => None,
+    });
+    if let Some(empty) = empty {
+        return empty;
+    }
+    // Of what nobody knows, whoever stands in the line has the first.
+    let is_unknown = known.iter().any(|(_, tokens)| *tokens == Tokens::Unknown);
+    match joins.or_else(|| others.filter(|_| is_unknown)) {
+        Some(why) => Availability::Busy { why, until: None },
+        None => Availability::Ready,
+    }
+}
+
+/// What an account lacks, as a rule, where it is not known what that is.
+pub(crate) const fn likely(limits: &Limits) -> Busy {
+    match limits {
+        Limits { per_s: Some(_), .. } => Busy::Rate,
+        Limits { per_sender_per_s: Some(_), .. } => Busy::SenderRate,
+        Limits { .. } => Busy::Concurrency,
     }
 }
 

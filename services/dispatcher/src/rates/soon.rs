@@ -6,12 +6,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use hatch_domain::Priority;
-use hatch_routing::{Availability, Busy};
+use hatch_routing::Availability;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::lines::line_of;
-use super::{Allowance, Inner, Load, Rates};
+use super::{Allowance, Inner, Load, Rates, likely};
 
 /// How long a message may wait in memory for a lease.
 const SOON: Duration = Duration::from_millis(200);
@@ -139,7 +139,7 @@ impl Rates {
     fn stands_first(&self, load: &Load<'_>, busy: &Availability) {
         let why = match busy {
             Availability::Busy { why, .. } => *why,
-            Availability::Ready | Availability::Open { .. } => Busy::Rate,
+            Availability::Ready | Availability::Open { .. } => likely(&load.account.limits),
         };
         self.stands(load, why);
     }
