@@ -109,7 +109,7 @@ async fn a_tenant_with_very_many_delays_anothers_one_by_less_than_two_seconds() 
     hatch.key = Some(first.bearer());
     let second = hatch.create_tenant("second").await;
     let second = hatch.create_key(&["--tenant", &second, "--scope", "admin"]).await;
-    let many = flood(&hatch, 1_000, &json!({})).await;
+    let many = flood(&hatch, 400, &json!({})).await;
     let begun = Instant::now();
     let one = json!({"to": CUSTOMER, "body": "one"});
     let accepted = hatch.post_by(&second, "/api/v1/messages", &one).await;
@@ -142,22 +142,33 @@ async fn a_login_code_is_never_behind_bulk() {
             high.iter().all(is_sent).then_some(record)
         })
         .await;
+    let is_high = |line: &&Value| high.iter().any(|id| line["hatch_message_id"] == id.as_str());
+    let last = record.iter().filter(is_high).map(accepted_at).max().expect("they are sent");
+    let before = record.iter().filter(|line| accepted_at(line) <= last).count();
     // What was under way when they came, and a second's worth of those beside them.
-    assert!(record.len() < behind + high.len() + 20, "{} after {behind}", record.len());
+    assert!(before < behind + high.len() + 20, "{before} after {behind}");
     hatch.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_one_tenant_and_priority_nobody_overtakes_another() {
-    let hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": 5}))).await;
+    let hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": 2}))).await;
     let mut ids = Vec::new();
-    for n in 0..20 {
+    for n in 0..14 {
         ids.push(hatch.send_sms(CUSTOMER, &format!("message {n:05}")).await);
     }
-    let mut record = recorded(&hatch, ids.len()).await;
-    record.sort_by_key(accepted_at);
-    let sent = record.iter().map(|line| line["hatch_message_id"].as_str().expect("an id"));
-    assert_eq!(sent.collect::<Vec<_>>(), ids);
+    let record = recorded(&hatch, ids.len()).await;
+    let sent_at = |id: &str| {
+        let line = record.iter().find(|line| line["hatch_message_id"] == id);
+        accepted_at(line.expect("it was sent"))
+    };
+    // The calls of two that are let go together are made side by side. A turn is half a second.
+    let mut latest = DateTime::<Utc>::MIN_UTC;
+    for id in &ids {
+        let at = sent_at(id);
+        assert!(latest <= at + JITTER, "{id} was overtaken: {latest} is before {at}");
+        latest = latest.max(at);
+    }
     hatch.finish().await;
 }
 
