@@ -182,7 +182,8 @@ async fn a_claim_that_commits_after_its_deadline_is_abandoned_without_a_call() {
     session.close().await;
 
     let message = hatch.message_with_status(&id, "delivered").await;
-    assert_eq!(message["attempts"], 2);
+    // A slow machine is late with the next claim, too.
+    assert!(message["attempts"].as_u64() >= Some(2), "{message}");
     let types = hatch.event_types(&id).await;
     assert_eq!(types[..3], ["MessageRequested", "SendAttempted", "AttemptAbandoned"]);
     let record = hatch.record().await;
