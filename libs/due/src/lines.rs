@@ -185,7 +185,7 @@ pub struct Released {
     wrapped: bool,
 }
 
-/// The tenants that had their turn last in a line, of each priority: who goes on of one priority takes nobody's turn of
+/// The tenants that had their turn last in a line or a lane, of each priority: who has one of one priority takes nobody's of
 /// another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastTurns(BTreeMap<String, Uuid>);
@@ -193,10 +193,15 @@ pub struct LastTurns(BTreeMap<String, Uuid>);
 impl LastTurns {
     /// The tenants of these have had their turn.
     pub fn note(&mut self, released: &[Released]) {
+        let turn = |one: &Released| (one.wrapped, one.timer.tenant_id);
+        self.had(released.iter().map(|one| (one.priority.as_str(), turn(one))));
+    }
+
+    /// These had their turn, of each priority: those behind the last one, and then those from the first one on.
+    pub(crate) fn had<'a>(&mut self, turns: impl Iterator<Item = (&'a str, (bool, Uuid))>) {
         let mut latest = BTreeMap::<&str, (bool, Uuid)>::new();
-        for one in released {
-            let turn = (one.wrapped, one.timer.tenant_id);
-            let of_priority = latest.entry(&one.priority).or_insert(turn);
+        for (priority, turn) in turns {
+            let of_priority = latest.entry(priority).or_insert(turn);
             *of_priority = turn.max(*of_priority);
         }
         for (priority, (_, tenant_id)) in latest {
@@ -204,8 +209,10 @@ impl LastTurns {
         }
     }
 
-    fn of(&self, priority: &str) -> Uuid {
-        self.0.get(priority).copied().unwrap_or_default()
+    /// The last one of each of these priorities.
+    pub(crate) fn of(&self, priorities: &[&str]) -> Vec<Uuid> {
+        let last = |priority: &&str| self.0.get(*priority).copied().unwrap_or_default();
+        priorities.iter().map(last).collect()
     }
 }
 
@@ -311,7 +318,7 @@ impl Timers {
     ) -> Result<Vec<Released>, Error> {
         let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
         let (parked, home) = line.lanes;
-        let last: Vec<_> = turn.priorities.iter().map(|priority| turn.last.of(priority)).collect();
+        let last = turn.last.of(turn.priorities);
         let release = async |client: &mut Connection| {
             let statement = client.prepare_cached(RELEASE).await?;
             let values: [&(dyn ToSql + Sync); 9] = [

@@ -154,7 +154,7 @@ async fn where_more_is_due_than_can_be_looked_at_each_tenant_has_its_turn() {
     facts.extend((501..=600).map(|n| due(n, tenant(n.unsigned_abs().into()))));
     fold(&timers, &facts).await;
     let ahead = set_forward(&timers, 10).await;
-    let (mut last, mut seen) = (Uuid::nil(), HashSet::new());
+    let (mut last, mut seen) = (LastTurns::default(), HashSet::new());
     let until = (Duration::from_secs(100), SystemEnvironment.now());
     for _ in 0..3 {
         let of = (&HOME[..], &PRIORITIES[..]);
@@ -164,6 +164,37 @@ async fn where_more_is_due_than_can_be_looked_at_each_tenant_has_its_turn() {
     }
     shift(&timers, -ahead).await;
     assert_eq!(seen.len(), 101, "all of them within three looks");
+}
+
+#[tokio::test]
+async fn however_few_can_be_looked_at_each_tenant_has_its_turn_of_each_priority() {
+    let (_database, timers) = timers().await;
+    let due = |n: i64, priority| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
+        let stream = fact.stream.as_mut().expect("a stream's");
+        stream.tenant_id = tenant((1 + n % 5).unsigned_abs().into());
+        stream.place = WorkClass { lane: "sms", priority };
+        fact
+    };
+    // Five tenants with five each, and the first one has as many of bulk.
+    let normal = (1..=25).map(|n| due(n, "normal"));
+    let bulk = (6..=10).map(|n| due(5 * n, "bulk"));
+    fold(&timers, &normal.chain(bulk).collect::<Vec<_>>()).await;
+    let ahead = set_forward(&timers, 100).await;
+    let mut last = LastTurns::default();
+    let until = (Duration::from_secs(100), SystemEnvironment.now());
+    let mut taken = async |priorities: &[&str]| {
+        let one = timers.take_in_turn((&HOME, priorities), &mut last, 1, until).await;
+        one.expect("taken").pop().expect("one is due").tenant_id
+    };
+    let mut turns = Vec::new();
+    for turn in 1..=7 {
+        let bulk_first = turn % 3 == 0;
+        let priorities: &[&str] = if bulk_first { &["bulk", "normal"] } else { &PRIORITIES };
+        turns.push(taken(priorities).await.as_u128());
+    }
+    shift(&timers, -ahead).await;
+    assert_eq!(turns, [1, 2, 1, 3, 4, 1, 5]);
 }
 
 #[tokio::test]
