@@ -164,6 +164,34 @@ async fn a_claim_that_commits_after_its_deadline_is_abandoned_without_a_call() {
         settings.dispatcher.lease_ms = 4_500;
     })
     .await;
+    let id = claimed_too_late(&mut hatch).await;
+    let message = hatch.message_with_status(&id, "delivered").await;
+    // A slow machine is late with the next claim, too.
+    assert!(message["attempts"].as_u64() >= Some(2), "{message}");
+    let types = hatch.event_types(&id).await;
+    assert_eq!(types[..3], ["MessageRequested", "SendAttempted", "AttemptAbandoned"]);
+    let record = hatch.record().await;
+    assert_eq!(record.len(), 1);
+    assert_eq!(record[0]["calls"], json!(1), "the abandoned attempt called nobody");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_made_uses_up_nothing_of_the_day() {
+    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |settings| {
+        settings.dispatcher.lease_ms = 4_500;
+        let account = settings.accounts.get_mut("twilio").expect("the account of SMS");
+        account.per_day = Some(1);
+    })
+    .await;
+    let id = claimed_too_late(&mut hatch).await;
+    hatch.message_with_status(&id, "delivered").await;
+    assert_eq!(hatch.record().await.len(), 1);
+    hatch.finish().await;
+}
+
+/// Has a message be accepted, and a dispatcher be so slow with its claim that half a second is over.
+async fn claimed_too_late(hatch: &mut Hatch) -> String {
     let id = hatch.send_sms(CUSTOMER, "Hello").await;
     let session = hatch.database.connect().await;
     // What orders all appends; while it is held, no claim commits.
@@ -180,13 +208,5 @@ async fn a_claim_that_commits_after_its_deadline_is_abandoned_without_a_call() {
         .await;
     session.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.expect("unlocked");
     session.close().await;
-
-    let message = hatch.message_with_status(&id, "delivered").await;
-    assert_eq!(message["attempts"], 2);
-    let types = hatch.event_types(&id).await;
-    assert_eq!(types[..3], ["MessageRequested", "SendAttempted", "AttemptAbandoned"]);
-    let record = hatch.record().await;
-    assert_eq!(record.len(), 1);
-    assert_eq!(record[0]["calls"], json!(1), "the abandoned attempt called nobody");
-    hatch.finish().await;
+    id
 }

@@ -109,7 +109,7 @@ async fn a_tenant_with_very_many_delays_anothers_one_by_less_than_two_seconds() 
     hatch.key = Some(first.bearer());
     let second = hatch.create_tenant("second").await;
     let second = hatch.create_key(&["--tenant", &second, "--scope", "admin"]).await;
-    let many = flood(&hatch, 1_000, &json!({})).await;
+    let many = flood(&hatch, 400, &json!({})).await;
     let begun = Instant::now();
     let one = json!({"to": CUSTOMER, "body": "one"});
     let accepted = hatch.post_by(&second, "/api/v1/messages", &one).await;
@@ -142,17 +142,20 @@ async fn a_login_code_is_never_behind_bulk() {
             high.iter().all(is_sent).then_some(record)
         })
         .await;
+    let is_high = |line: &&Value| high.iter().any(|id| line["hatch_message_id"] == id.as_str());
+    let last = record.iter().filter(is_high).map(accepted_at).max().expect("they are sent");
+    let before = record.iter().filter(|line| accepted_at(line) <= last).count();
     // What was under way when they came, and a second's worth of those beside them.
-    assert!(record.len() < behind + high.len() + 20, "{} after {behind}", record.len());
+    assert!(before < behind + high.len() + 20, "{before} after {behind}");
     hatch.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_one_tenant_and_priority_nobody_overtakes_another() {
-    let rate = 5;
+    let rate = 4;
     let hatch = Hatch::start_with(&Role::ALL, limited(json!({"rate_per_s": rate}))).await;
     let mut ids = Vec::new();
-    for n in 0..20 {
+    for n in 0..16 {
         ids.push(hatch.send_sms(CUSTOMER, &format!("message {n:05}")).await);
     }
     let mut record = recorded(&hatch, ids.len()).await;

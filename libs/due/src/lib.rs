@@ -24,7 +24,7 @@ use hatch_eventstore::schema::Schema;
 
 pub use follow::{Halts, Lag};
 pub use kind::{DueKind, DueTime, KeptNote, WorkClass};
-pub use lines::{InLine, LINES, Line, Look, Released, Standing, Turn, in_lines};
+pub use lines::{InLine, LINES, LastTurns, Line, Look, Released, Standing, Turn, in_lines};
 pub use observe::{TimersReport, observe, undecodable};
 pub use parked::Parked;
 pub use store::{DueTimer, Timers};

@@ -1,6 +1,7 @@
 //! Lines: parked streams that wait for the same, of which some go on whenever there is room. The first priority goes first,
 //! then tenants take turns, and of one tenant nobody overtakes another.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +20,7 @@ pub const LINES: &str = "rate:";
 /// Streams that are counted, of all lines.
 const COUNTED_MAX: i64 = 100_000;
 
-/// The fold of the same event writes the same row later, or what has become of it since.
+/// The fold of the same event leaves the row as it is, and what was folded before is not undone.
 const ENTER: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, position, look_at, lane, priority, waits_for, kind)
     SELECT DISTINCT ON (stream_id) stream_id, tenant_id, due_at, position, due_at, lane, priority, waits_for, $8::text
@@ -76,16 +77,16 @@ const STANDING: &str = "
            SELECT tenant_id FROM tenant WHERE tenant_id IS NOT NULL) AS one
      ORDER BY known.waits_for";
 
-/// From tenant to tenant by the index, behind the last one that had its turn, and from the first one again. Where several
-/// lanes have a tenant whose turn it is, the oldest of those goes first, so that no lane waits for another.
+/// From tenant to tenant by the index, behind the last one of the priority that had its turn, and from the first one again.
+/// Tenants have one order in all lanes, and of one tenant the oldest goes first, so that no lane waits for another.
 const RELEASE: &str = "
-    WITH RECURSIVE turn(lane, home, waits_for, priority, place, tenant_id, wrapped, number) AS (
-        SELECT l.lane, l.home, w.waits_for, p.priority, p.place, $6::uuid, false, 0
+    WITH RECURSIVE turn(lane, home, waits_for, priority, last, place, tenant_id, wrapped, number) AS (
+        SELECT l.lane, l.home, w.waits_for, p.priority, p.last, p.place, p.last, false, 0
           FROM unnest($2::text[], $3::text[]) AS l(lane, home)
          CROSS JOIN unnest($4::text[]) AS w(waits_for)
-         CROSS JOIN unnest($5::text[]) WITH ORDINALITY AS p(priority, place)
+         CROSS JOIN unnest($5::text[], $6::uuid[]) WITH ORDINALITY AS p(priority, last, place)
         UNION ALL
-        SELECT o.lane, o.home, o.waits_for, o.priority, o.place, coalesce(n.above, n.lowest),
+        SELECT o.lane, o.home, o.waits_for, o.priority, o.last, o.place, coalesce(n.above, n.lowest),
                o.wrapped OR n.above IS NULL, o.number + 1
           FROM turn o
          CROSS JOIN LATERAL (
@@ -100,11 +101,11 @@ const RELEASE: &str = "
                         ORDER BY t.tenant_id LIMIT 1) END AS lowest) AS n
          WHERE o.number < $8::bigint + coalesce(cardinality($7::uuid[]), 0)
            AND coalesce(n.above, n.lowest) IS NOT NULL
-           AND NOT ((o.wrapped OR n.above IS NULL) AND coalesce(n.above, n.lowest) > $6)),
+           AND NOT ((o.wrapped OR n.above IS NULL) AND coalesce(n.above, n.lowest) > o.last)),
     width AS (SELECT place, count(*) AS tenants FROM turn WHERE number > 0 GROUP BY place)
     UPDATE due.timers t
        SET look_at = statement_timestamp() + make_interval(secs => $9), lane = released.home, waits_for = ''
-      FROM (SELECT one.stream_id, turn.home, turn.waits_for, turn.place, turn.number
+      FROM (SELECT one.stream_id, turn.home, turn.waits_for, turn.place, turn.wrapped
               FROM turn JOIN width USING (place)
              CROSS JOIN LATERAL (
                    SELECT first.stream_id, first.due_at, row_number() OVER () AS nth
@@ -115,11 +116,12 @@ const RELEASE: &str = "
                             ORDER BY due_at, stream_id LIMIT 1 + $8::bigint / width.tenants
                               FOR UPDATE SKIP LOCKED) AS first) AS one
              WHERE turn.number > 0 AND NOT turn.tenant_id = ANY($7::uuid[])
-             ORDER BY turn.place, one.nth, turn.number, one.due_at LIMIT $8::bigint) AS released
+             ORDER BY turn.place, one.nth, turn.wrapped, turn.tenant_id, one.due_at, one.stream_id
+             LIMIT $8::bigint) AS released
      WHERE t.stream_id = released.stream_id
     RETURNING t.stream_id, t.tenant_id, t.position, t.looks, t.not_found, t.step,
               t.undecodable_at IS NOT NULL, statement_timestamp(), released.waits_for, t.due_at,
-              released.place, released.number, t.priority";
+              released.place, released.wrapped, t.priority";
 
 const COUNT: &str = "
     SELECT waits_for, count(*)
@@ -161,8 +163,8 @@ pub struct Line<'a> {
 pub struct Turn<'a> {
     /// The first first.
     pub priorities: &'a [&'a str],
-    /// The tenant that had its turn last.
-    pub last: Uuid,
+    /// Those that had their turn last.
+    pub last: &'a LastTurns,
     /// These have none now.
     pub without: &'a [Uuid],
 }
@@ -179,15 +181,38 @@ pub struct Released {
     /// Its priority's name.
     pub priority: String,
     place: i64,
-    number: i32,
+    /// Its tenant comes after the last one: the turns have begun again.
+    wrapped: bool,
 }
 
-impl Released {
-    /// The tenant that has had its turn last.
-    #[must_use]
-    pub fn last(released: &[Self]) -> Option<Uuid> {
-        let last = released.iter().max_by_key(|one| (one.place, one.number));
-        last.map(|one| one.timer.tenant_id)
+/// The tenants that had their turn last in a line or a lane, of each priority: who has one of one priority takes nobody's of
+/// another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastTurns(BTreeMap<String, Uuid>);
+
+impl LastTurns {
+    /// The tenants of these have had their turn.
+    pub fn note(&mut self, released: &[Released]) {
+        let turn = |one: &Released| (one.wrapped, one.timer.tenant_id);
+        self.had(released.iter().map(|one| (one.priority.as_str(), turn(one))));
+    }
+
+    /// These had their turn, of each priority: those behind the last one, and then those from the first one on.
+    pub(crate) fn had<'a>(&mut self, turns: impl Iterator<Item = (&'a str, (bool, Uuid))>) {
+        let mut latest = BTreeMap::<&str, (bool, Uuid)>::new();
+        for (priority, turn) in turns {
+            let of_priority = latest.entry(priority).or_insert(turn);
+            *of_priority = turn.max(*of_priority);
+        }
+        for (priority, (_, tenant_id)) in latest {
+            self.0.insert(priority.to_owned(), tenant_id);
+        }
+    }
+
+    /// The last one of each of these priorities.
+    pub(crate) fn of(&self, priorities: &[&str]) -> Vec<Uuid> {
+        let last = |priority: &&str| self.0.get(*priority).copied().unwrap_or_default();
+        priorities.iter().map(last).collect()
     }
 }
 
@@ -293,6 +318,7 @@ impl Timers {
     ) -> Result<Vec<Released>, Error> {
         let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
         let (parked, home) = line.lanes;
+        let last = turn.last.of(turn.priorities);
         let release = async |client: &mut Connection| {
             let statement = client.prepare_cached(RELEASE).await?;
             let values: [&(dyn ToSql + Sync); 9] = [
@@ -301,7 +327,7 @@ impl Timers {
                 &home,
                 &line.waits_for,
                 &turn.priorities,
-                &turn.last,
+                &last,
                 &turn.without,
                 &limit,
                 &hold,
@@ -315,7 +341,7 @@ impl Timers {
                 waits_for: row.try_get(8)?,
                 due_at: row.try_get(9)?,
                 place: row.try_get(10)?,
-                number: row.try_get(11)?,
+                wrapped: row.try_get(11)?,
                 priority: row.try_get(12)?,
             })
         };

@@ -24,7 +24,8 @@ const APPLY_MAX: Duration = Duration::from_secs(10);
 const BEGIN_ANEW_MAX: Duration = Duration::from_secs(30);
 
 /// Who entered a line has had its row written by an event that the fold has yet to reach: what came before says nothing of
-/// it, and does not lock it.
+/// it, and does not lock it. However PostgreSQL finds those, rows are locked in the order of their ids, as
+/// [`enter`](Timers::enter) does.
 const SET: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, step, position, look_at,
            lane, priority, undecodable_at, kind, waits_for)
@@ -35,6 +36,7 @@ const SET: &str = "
            AS u(stream_id, tenant_id, due_at, step, position, lane, priority, undecodable, waits_for)
      WHERE NOT EXISTS (SELECT FROM due.timers later
                         WHERE later.stream_id = u.stream_id AND later.position >= u.position)
+     ORDER BY stream_id
     ON CONFLICT (stream_id) DO UPDATE
        SET due_at = EXCLUDED.due_at, step = EXCLUDED.step, position = EXCLUDED.position,
            look_at = EXCLUDED.look_at, looks = 0, not_found = 0,

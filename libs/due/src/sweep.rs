@@ -13,9 +13,8 @@ use hatch_eventstore::{HeadWatch, LoadError, Loaded, Store, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
-use crate::{DueKind, DueTimer, Lag, Timers};
+use crate::{DueKind, DueTimer, Lag, LastTurns, Timers};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -60,8 +59,8 @@ pub struct Lane {
     turn: usize,
     /// There was more to do at the last look than there was room for.
     is_behind: bool,
-    /// The last tenant that had its turn.
-    last: Uuid,
+    /// The tenants that had their turn last.
+    last: LastTurns,
     /// One for each stream that may be looked at at a time.
     permits: Arc<Semaphore>,
     find_room: FindRoom,
@@ -91,7 +90,7 @@ impl Lane {
         permits: Arc<Semaphore>,
         find_room: FindRoom,
     ) -> Self {
-        let (is_behind, last) = (false, Uuid::nil());
+        let (is_behind, last) = (false, LastTurns::default());
         Self { names, turns, turn: 0, is_behind, last, permits, find_room }
     }
 

@@ -8,20 +8,22 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::store::ASK_MAX;
-use crate::{DueTimer, Error, Timers};
+use crate::{DueTimer, Error, LastTurns, Timers};
 
 /// Tenants that have their turn in one statement, of each lane and priority.
 const TENANTS_AT_ONCE: i32 = 64;
 
-/// As the usual question, but from tenant to tenant by the index, however many timers each has: behind the last one that
-/// had its turn, and from the first one again. Where not all had theirs, the tenant is returned behind which to go on.
+/// As the usual question, but from tenant to tenant by the index, however many timers each has: behind the last one of the
+/// priority that had its turn, and from the first one again. Of each priority the tenant is returned, too, up to which it
+/// was looked, where that was not up to the last.
 const TAKE: &str = "
-    WITH RECURSIVE turn(lane, priority, place, tenant_id, wrapped, number) AS (
-        SELECT l.lane, p.priority, p.place, $7::uuid, false, 0
+    WITH RECURSIVE turn(lane, priority, last, place, tenant_id, wrapped, number) AS (
+        SELECT l.lane, p.priority, p.last, p.place, p.last, false, 0
           FROM unnest($3::text[]) AS l(lane)
-         CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+         CROSS JOIN unnest($4::text[], $7::uuid[]) WITH ORDINALITY AS p(priority, last, place)
         UNION ALL
-        SELECT o.lane, o.priority, o.place, coalesce(n.above, n.lowest), o.wrapped OR n.above IS NULL, o.number + 1
+        SELECT o.lane, o.priority, o.last, o.place, coalesce(n.above, n.lowest), o.wrapped OR n.above IS NULL,
+               o.number + 1
           FROM turn o
          CROSS JOIN LATERAL (
                SELECT (SELECT t.tenant_id FROM due.timers t
@@ -34,12 +36,12 @@ const TAKE: &str = "
                           AND t.lane NOT LIKE '% waiting'
                         ORDER BY t.tenant_id LIMIT 1) END AS lowest) AS n
          WHERE o.number < $8 AND coalesce(n.above, n.lowest) IS NOT NULL
-           AND NOT ((o.wrapped OR n.above IS NULL) AND coalesce(n.above, n.lowest) > $7)),
+           AND NOT ((o.wrapped OR n.above IS NULL) AND coalesce(n.above, n.lowest) > o.last)),
     width AS (SELECT place, count(*) AS tenants FROM turn WHERE number > 0 GROUP BY place),
     taken AS (
         UPDATE due.timers t
            SET look_at = statement_timestamp() + make_interval(secs => $2)
-          FROM (SELECT one.stream_id
+          FROM (SELECT one.stream_id, turn.place, turn.wrapped
                   FROM turn JOIN width USING (place)
                  CROSS JOIN LATERAL (
                        SELECT first.stream_id, row_number() OVER () AS nth
@@ -52,39 +54,54 @@ const TAKE: &str = "
                                 ORDER BY look_at LIMIT 1 + $1::bigint / width.tenants
                                   FOR UPDATE SKIP LOCKED) AS first) AS one
                  WHERE turn.number > 0
-                 ORDER BY turn.place, one.nth, turn.number LIMIT $1::bigint) AS due
+                 ORDER BY turn.place, one.nth, turn.wrapped, turn.tenant_id LIMIT $1::bigint) AS due
          WHERE t.stream_id = due.stream_id
         RETURNING t.stream_id, t.tenant_id, t.position, t.looks, t.not_found, t.step,
-                  t.undecodable_at IS NOT NULL, statement_timestamp())
-    SELECT taken.*, (SELECT turn.tenant_id FROM turn WHERE turn.number = $8
-                      ORDER BY turn.wrapped, turn.tenant_id LIMIT 1)
+                  t.undecodable_at IS NOT NULL, statement_timestamp(), due.place, due.wrapped)
+    SELECT taken.*, (SELECT array_agg(reached.tenant_id ORDER BY p.place)
+                       FROM unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+                       LEFT JOIN LATERAL (SELECT turn.tenant_id FROM turn
+                                           WHERE turn.place = p.place AND turn.number = $8
+                                           ORDER BY turn.wrapped, turn.tenant_id LIMIT 1) AS reached ON true)
       FROM (SELECT) AS always LEFT JOIN taken ON true";
 
 impl Timers {
-    /// As [`take`](Self::take), of each tenant its share, beginning behind `last`, who had its turn last.
+    /// As [`take`](Self::take), of each tenant its share, beginning behind those of `turns`, who had theirs last.
     pub(crate) async fn take_in_turn(
         &self,
         (lanes, priorities): (&[&str], &[&str]),
-        last: &mut Uuid,
+        turns: &mut LastTurns,
         limit: usize,
         (hold, now): (Duration, DateTime<Utc>),
     ) -> Result<Vec<DueTimer>, Error> {
-        let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
-        let before = *last;
+        let (most, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
+        let last = turns.of(priorities);
         let take = async |client: &mut Connection| {
             let statement = client.prepare_cached(TAKE).await?;
             let values: [&(dyn ToSql + Sync); 8] =
-                [&limit, &hold, &lanes, &priorities, &now, &self.kind, &before, &TENANTS_AT_ONCE];
+                [&most, &hold, &lanes, &priorities, &now, &self.kind, &last, &TENANTS_AT_ONCE];
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, take).await?;
-        let mut taken = Vec::with_capacity(rows.len());
-        *last = Uuid::nil();
+        let (mut taken, mut had) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
         for row in &rows {
-            *last = row.try_get::<_, Option<Uuid>>(8)?.unwrap_or_default();
-            if row.try_get::<_, Option<Uuid>>(0)?.is_some() {
-                taken.push(DueTimer::read(row)?);
+            if row.try_get::<_, Option<Uuid>>(0)?.is_none() {
+                continue;
             }
+            let (timer, place) = (DueTimer::read(row)?, row.try_get::<_, i64>(8)?);
+            let place = usize::try_from(place - 1).ok();
+            let priority = place.and_then(|place| priorities.get(place)).copied();
+            had.extend(priority.zip(Some((row.try_get(9)?, timer.tenant_id))));
+            taken.push(timer);
+        }
+        if taken.len() < limit {
+            // All that is due of those that were looked at is taken.
+            let reached = rows.first().map(|row| row.try_get::<_, Option<Vec<_>>>(10));
+            let reached: Vec<Option<Uuid>> = reached.transpose()?.flatten().unwrap_or_default();
+            let up_to = |tenant: Option<Uuid>| (false, tenant.unwrap_or_default());
+            turns.had(priorities.iter().copied().zip(reached.into_iter().map(up_to)));
+        } else {
+            turns.had(had.into_iter());
         }
         Ok(taken)
     }

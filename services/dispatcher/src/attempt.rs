@@ -154,8 +154,8 @@ impl Dispatcher {
         };
         // However slow its provider is, it keeps nobody else from his turn.
         slot.release();
-        allowance.spent();
-        let outcome = self.call(&pending, request, (&account, pass), &claim).await;
+        let with = (&account, pass, &mut allowance);
+        let outcome = self.call(&pending, request, with, &claim).await;
         drop(allowance);
         self.learn(&pending, request, &account, &outcome).await;
         let next = self.record(pending, &claim, outcome).await;

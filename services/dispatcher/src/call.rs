@@ -18,16 +18,17 @@ use crate::due::after;
 use crate::health::Pass;
 use crate::outcome::LOG_WAIT;
 use crate::precondition::Refused;
+use crate::rates::Allowance;
 use crate::retry::fails_over;
 use crate::stats::ABANDONED;
 
 impl Dispatcher {
-    /// Calls the provider, unless the deadline has passed or the fence was closed.
+    /// Calls the provider, unless the deadline has passed or the fence was closed: then nothing of the allowance is used.
     pub(crate) async fn call(
         &self,
         pending: &PendingMessage,
         request: &MessageRequested,
-        (account, mut pass): (&SendingAccount, Pass),
+        (account, mut pass, allowance): (&SendingAccount, Pass, &mut Allowance),
         claim: &Claim,
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
@@ -41,6 +42,7 @@ impl Dispatcher {
             let retry_at = after(environment.now(), wait);
             return AttemptOutcome::Abandoned { reason: None, retry_at };
         }
+        allowance.spent();
         let (attempt, called) = (claim.attempt, Instant::now());
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
         outbound.traceparent = span.in_scope(trace::current);

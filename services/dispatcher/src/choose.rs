@@ -8,7 +8,7 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{AccountChoice, Priority};
-use hatch_providers::{Account, AccountHealth, Limits, RouteQuestion, route};
+use hatch_providers::{Account, AccountHealth, RouteQuestion, route};
 use hatch_routing::{Availability, Busy, Decision, Plan, seed};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::account::{Carriers, SendingAccount};
 use crate::attempt::PendingMessage;
 use crate::health::{Pass, Rules};
-use crate::rates::{Allowance, Load};
+use crate::rates::{Allowance, Load, likely};
 use crate::slot::Slot;
 use crate::{Dispatcher, wanted};
 
@@ -141,11 +141,7 @@ impl Dispatcher {
             Availability::Open { .. } => Chosen::Waits(vec![account]),
             Availability::Busy { why, .. } => Chosen::Busy(Box::new(account), why),
             Availability::Ready => {
-                let why = match account.limits {
-                    Limits { per_s: Some(_), .. } => Busy::Rate,
-                    Limits { per_sender_per_s: Some(_), .. } => Busy::SenderRate,
-                    Limits { .. } => Busy::Concurrency,
-                };
+                let why = likely(&account.limits);
                 Chosen::Busy(Box::new(account), why)
             }
         }
@@ -237,7 +233,7 @@ impl Dispatcher {
             }
             // It has room by now, for somebody else.
             Some((account, Availability::Ready)) => {
-                Chosen::Busy(Box::new(account.clone()), Busy::Concurrency)
+                Chosen::Busy(Box::new(account.clone()), likely(&account.limits))
             }
             Some((_, Availability::Open { .. })) | None => {
                 Chosen::Waits(self.awaited(carriers, sought, plan))

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_directory::Directory;
 use hatch_dispatcher::{Dependencies, Stats, TenantCaps, run};
+use hatch_domain::address::Address;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
@@ -165,9 +166,19 @@ impl World {
     }
 
     async fn request(&self, tenant: Uuid, priority: Priority) -> Uuid {
-        let id = SystemEnvironment.new_id();
         let request = hatch_domain::testing::request(SystemEnvironment.now());
-        let command = MessageCommand::Request(MessageRequested { priority, ..request }.into());
+        self.request_this(tenant, MessageRequested { priority, ..request }).await
+    }
+
+    async fn request_by(&self, sender: &str) -> Uuid {
+        let from = Address::phone(sender).expect("a possible number");
+        let request = hatch_domain::testing::request(SystemEnvironment.now());
+        self.request_this(TENANT, MessageRequested { from, ..request }).await
+    }
+
+    async fn request_this(&self, tenant: Uuid, request: MessageRequested) -> Uuid {
+        let id = SystemEnvironment.new_id();
+        let command = MessageCommand::Request(request.into());
         let execute = Execute::<Message>::new(tenant, id, &command, Metadata::default());
         self.store.execute(execute).await.expect("accepted");
         id
@@ -300,6 +311,28 @@ async fn a_tenants_many_delay_anothers_one_by_less_than_two_seconds() {
     assert!(longest < Duration::from_secs(2), "{waits:?}");
     let sent = many.iter().filter(|id| world.provider.has_had_message(**id)).count();
     assert!(sent > 0 && sent < MANY, "{sent} of the many, which wait still");
+    world.stop(processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn senders_whose_account_takes_less_than_all_of_them_may_send_share_it() {
+    const MANY: usize = 100;
+    // The first two alone may send all that the account takes.
+    let limits = Limits { per_s: Some(10.0), per_sender_per_s: Some(5.0), ..Limits::default() };
+    let world = World::new(limits, Provider::new(None)).await;
+    let processes = vec![world.dispatch(0).await];
+    let mut many = HashSet::new();
+    for sender in ["+12025550143", "+12025550144"] {
+        many.extend(join_all((0..MANY).map(|_| world.request_by(sender))).await);
+    }
+    world.provider.has_had(10).await;
+    let few = join_all((0..8).map(|_| world.request_by("+12025550149"))).await;
+    eventually("they are sent", async || {
+        few.iter().all(|id| world.provider.has_had_message(*id)).then_some(())
+    })
+    .await;
+    let sent = many.iter().filter(|id| world.provider.has_had_message(**id)).count();
+    assert!(sent < MANY, "{sent} of {} were sent before", many.len());
     world.stop(processes).await;
 }
 

@@ -245,7 +245,7 @@ impl Message {
             return Err(MessageRejection::NotWaiting(self.status()));
         };
         let WaitInLine { reason, waits_for, until, expires_at, at } = wait.clone();
-        if self.line.as_deref() == Some(waits_for.as_str()) {
+        if self.waits_in_line() == Some(waits_for.as_str()) {
             return Ok(Vec::new());
         }
         let until = until.unwrap_or(at).max(due);

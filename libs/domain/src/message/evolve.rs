@@ -109,7 +109,8 @@ impl Message {
         let not_before = if event.waits_for.is_some() { event.at } else { event.until };
         self.not_before = Some(not_before);
         self.waits_for = event.expires_at.map(|_| event.reason.clone());
-        self.line.clone_from(&event.waits_for);
+        let until = event.expires_at.unwrap_or(event.until);
+        self.line = event.waits_for.clone().map(|line| (line, until));
     }
 
     fn begin_round(&mut self, event: &RetryRequested) {

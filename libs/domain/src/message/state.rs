@@ -27,8 +27,8 @@ pub struct Message {
     pub(super) not_before: Option<DateTime<Utc>>,
     /// What it waits for, where that is an account.
     pub(super) waits_for: Option<String>,
-    /// The line of its account in which it waits.
-    pub(super) line: Option<String>,
+    /// The line of its account in which it waits, and until when.
+    pub(super) line: Option<(String, DateTime<Utc>)>,
     /// The attempts of the rounds before the present one.
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
@@ -222,7 +222,13 @@ impl Message {
     /// The line of its account in which it waits; none where it waits in none.
     #[must_use]
     pub fn waits_in_line(&self) -> Option<&str> {
-        self.line.as_deref()
+        self.line.as_ref().map(|(line, _)| line.as_str())
+    }
+
+    /// Until when it waits in its line, as the event says that put it there; none where it waits in none.
+    #[must_use]
+    pub fn waits_in_line_until(&self) -> Option<DateTime<Utc>> {
+        self.line.as_ref().map(|(_, until)| *until)
     }
 
     /// Whether an attempt may begin, now or later.

@@ -1,10 +1,12 @@
 //! Lines and turns, on a real server.
 
 use super::*;
-use crate::{InLine, LINES, Line, Look, Released, Standing, Turn};
+use crate::{InLine, LINES, LastTurns, Line, Look, Standing, Turn};
 
 const PARKED: [&str; 1] = ["sms waiting"];
 const HOME: [&str; 1] = ["sms"];
+const BOTH_PARKED: [&str; 2] = ["sms waiting", "mms waiting"];
+const BOTH_HOME: [&str; 2] = ["sms", "mms"];
 const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
 const LINE: &str = "rate:one";
 
@@ -24,12 +26,22 @@ fn one(n: i64, tenant_id: Uuid, priority: &'static str) -> InLine {
     }
 }
 
-async fn let_go(timers: &Timers, last: &mut Uuid, without: &[Uuid], limit: usize) -> Vec<i64> {
-    let line = Line { lanes: (&PARKED, &HOME), waits_for: &[LINE] };
-    let turn = Turn { priorities: &PRIORITIES, last: *last, without };
+async fn let_go(timers: &Timers, last: &mut LastTurns, without: &[Uuid], limit: usize) -> Vec<i64> {
+    let_go_of((timers, (&PARKED, &HOME)), (&PRIORITIES, last), without, limit).await
+}
+
+/// Lets some go of the line in these lanes, by these priorities.
+async fn let_go_of(
+    (timers, lanes): (&Timers, (&[&str], &[&str])),
+    (priorities, last): (&[&str], &mut LastTurns),
+    without: &[Uuid],
+    limit: usize,
+) -> Vec<i64> {
+    let line = Line { lanes, waits_for: &[LINE] };
+    let turn = Turn { priorities, last, without };
     let hold = Duration::from_secs(60);
     let released = timers.let_go(line, turn, (limit, hold)).await.expect("let go");
-    *last = Released::last(&released).unwrap_or(*last);
+    last.note(&released);
     released.iter().map(|one| one.timer.position.0).collect()
 }
 
@@ -59,7 +71,7 @@ async fn a_line_goes_on_by_priority_then_in_turns_of_tenants_and_of_each_in_orde
     assert_eq!(seen.len(), 5, "{seen:?}");
     assert!(standing(&timers, ("other:", ""), (100, 100)).await.is_empty());
 
-    let mut last = Uuid::nil();
+    let mut last = LastTurns::default();
     assert_eq!(let_go(&timers, &mut last, &[], 2).await, [80, 70], "the urgent ones first");
     assert_eq!(let_go(&timers, &mut last, &[], 1).await, [1], "from the first tenant on");
     assert_eq!(let_go(&timers, &mut last, &[], 1).await, [60], "the next one's turn");
@@ -100,7 +112,7 @@ async fn what_is_older_than_who_entered_a_line_takes_nobody_out_of_it() {
 }
 
 #[tokio::test]
-async fn who_entered_a_line_at_once_is_written_once_more_by_the_fold_and_cleared_by_it() {
+async fn who_entered_a_line_at_once_is_left_there_by_the_fold_and_cleared_by_it() {
     let (database, timers) = timers().await;
     timers.enter(&[one(2, TENANT, "normal")]).await.expect("entered");
     let in_line = |position, due| {
@@ -126,7 +138,7 @@ async fn who_entered_a_line_at_once_is_written_once_more_by_the_fold_and_cleared
         .enter(&[InLine { waits_for: "rate:other".to_owned(), ..one(2, TENANT, "normal") }])
         .await
         .expect("too late");
-    let mut last = Uuid::nil();
+    let mut last = LastTurns::default();
     assert_eq!(let_go(&timers, &mut last, &[], 9).await, [4]);
 }
 
@@ -142,7 +154,7 @@ async fn where_more_is_due_than_can_be_looked_at_each_tenant_has_its_turn() {
     facts.extend((501..=600).map(|n| due(n, tenant(n.unsigned_abs().into()))));
     fold(&timers, &facts).await;
     let ahead = set_forward(&timers, 10).await;
-    let (mut last, mut seen) = (Uuid::nil(), HashSet::new());
+    let (mut last, mut seen) = (LastTurns::default(), HashSet::new());
     let until = (Duration::from_secs(100), SystemEnvironment.now());
     for _ in 0..3 {
         let of = (&HOME[..], &PRIORITIES[..]);
@@ -152,6 +164,37 @@ async fn where_more_is_due_than_can_be_looked_at_each_tenant_has_its_turn() {
     }
     shift(&timers, -ahead).await;
     assert_eq!(seen.len(), 101, "all of them within three looks");
+}
+
+#[tokio::test]
+async fn however_few_can_be_looked_at_each_tenant_has_its_turn_of_each_priority() {
+    let (_database, timers) = timers().await;
+    let due = |n: i64, priority| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
+        let stream = fact.stream.as_mut().expect("a stream's");
+        stream.tenant_id = tenant((1 + n % 5).unsigned_abs().into());
+        stream.place = WorkClass { lane: "sms", priority };
+        fact
+    };
+    // Five tenants with five each, and the first one has as many of bulk.
+    let normal = (1..=25).map(|n| due(n, "normal"));
+    let bulk = (6..=10).map(|n| due(5 * n, "bulk"));
+    fold(&timers, &normal.chain(bulk).collect::<Vec<_>>()).await;
+    let ahead = set_forward(&timers, 100).await;
+    let mut last = LastTurns::default();
+    let until = (Duration::from_secs(100), SystemEnvironment.now());
+    let mut taken = async |priorities: &[&str]| {
+        let one = timers.take_in_turn((&HOME, priorities), &mut last, 1, until).await;
+        one.expect("taken").pop().expect("one is due").tenant_id
+    };
+    let mut turns = Vec::new();
+    for turn in 1..=7 {
+        let bulk_first = turn % 3 == 0;
+        let priorities: &[&str] = if bulk_first { &["bulk", "normal"] } else { &PRIORITIES };
+        turns.push(taken(priorities).await.as_u128());
+    }
+    shift(&timers, -ahead).await;
+    assert_eq!(turns, [1, 2, 1, 3, 4, 1, 5]);
 }
 
 #[tokio::test]
@@ -170,7 +213,7 @@ async fn a_line_is_served_by_its_index_however_many_stand_in_it() {
         .await
         .expect("filled");
     timers.enter(&[one(90_000, tenant(2), "bulk")]).await.expect("entered");
-    let mut last = Uuid::nil();
+    let mut last = LastTurns::default();
     let released = let_go(&timers, &mut last, &[], 2).await;
     assert!(released.contains(&90_000), "{released:?}");
     let read = "SELECT coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relid = 'due.timers'::regclass";
@@ -235,16 +278,46 @@ async fn no_lane_waits_for_another_and_of_a_batch_the_first_goes_first() {
     let entered = [of_batch(5), of_batch(2), of_batch(4), of_batch(3)];
     timers.enter(&entered).await.expect("entered");
     timers.enter(&[InLine { due_at: at(999), ..mms(9) }]).await.expect("entered");
-    let line =
-        Line { lanes: (&["sms waiting", "mms waiting"], &["sms", "mms"]), waits_for: &[LINE] };
-    let turn = Turn { priorities: &PRIORITIES, last: Uuid::nil(), without: &[] };
+    let (lanes, mut last) = ((&BOTH_PARKED[..], &BOTH_HOME[..]), LastTurns::default());
     let mut order = Vec::new();
     for _ in 0..5 {
-        let one = (1, Duration::from_secs(60));
-        let released = timers.let_go(line, turn, one).await.expect("let go");
-        order.extend(released.iter().map(|one| one.timer.position.0));
+        order.extend(let_go_of((&timers, lanes), (&PRIORITIES, &mut last), &[], 1).await);
     }
     assert_eq!(order, [9, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_tenants_many_of_one_lane_stand_before_no_others_one_of_another() {
+    let (_database, timers) = timers().await;
+    let many = (1..=20).map(|n| one(n, tenant(1), "normal"));
+    timers.enter(&many.collect::<Vec<_>>()).await.expect("entered");
+    // It came last.
+    let newest = InLine { lane: "mms waiting", ..one(50, tenant(2), "normal") };
+    timers.enter(&[newest]).await.expect("entered");
+    let (lanes, mut last) = ((&BOTH_PARKED[..], &BOTH_HOME[..]), LastTurns::default());
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.extend(let_go_of((&timers, lanes), (&PRIORITIES, &mut last), &[], 1).await);
+    }
+    assert_eq!(order, [1, 50, 2, 3]);
+}
+
+#[tokio::test]
+async fn who_goes_of_one_priority_takes_nobodys_turn_of_another() {
+    const BULK_FIRST: [&str; 3] = ["high", "bulk", "normal"];
+    let (_database, timers) = timers().await;
+    // Two of each of five tenants, and the first one has bulk, too.
+    let of = |n: i64| tenant((1 + (n - 1) % 5).unsigned_abs().into());
+    let normal = (1..=10).map(|n| one(n, of(n), "normal"));
+    let bulk = (20..=29).map(|n| one(n, tenant(1), "bulk"));
+    timers.enter(&normal.chain(bulk).collect::<Vec<_>>()).await.expect("entered");
+    let (lanes, mut last) = ((&PARKED[..], &HOME[..]), LastTurns::default());
+    let mut order = Vec::new();
+    for turn in 1..=8 {
+        let priorities = if turn % 4 == 0 { &BULK_FIRST } else { &PRIORITIES };
+        order.extend(let_go_of((&timers, lanes), (priorities, &mut last), &[], 1).await);
+    }
+    assert_eq!(order, [1, 2, 3, 20, 4, 5, 6, 21]);
 }
 
 #[tokio::test]

@@ -2,17 +2,16 @@
 //! does not overtake its own, nor anybody whose priority is higher.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hatch_domain::Priority;
 use hatch_domain::address::Address;
-use hatch_due::{InLine, Standing, Timers};
+use hatch_due::Standing;
 use hatch_routing::Busy;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::likely;
 use crate::account::SendingAccount;
 
 /// How the lines of accounts are called, among all that is waited for.
@@ -23,15 +22,6 @@ const NEW: Duration = Duration::from_secs(1);
 
 /// How long who was seen in a line is believed to be there, where there are more lines than one look takes in.
 const BELIEVED: Duration = Duration::from_secs(5);
-
-/// Those that were put into a line and are to be written, at most. The fold writes those that do not fit.
-const ENTERING_MAX: usize = 20_000;
-
-/// How many of them are written at a time.
-const ENTERED_AT_ONCE: usize = 1_000;
-
-/// Between two tries to write them.
-const ENTER_AGAIN: Duration = Duration::from_millis(500);
 
 /// A message, as the lines know it.
 #[derive(Clone, Copy)]
@@ -63,17 +53,18 @@ pub(crate) fn is_line_of<'a>(line: &'a str, account: &SendingAccount) -> Option<
 #[derive(Debug, Default)]
 pub(crate) struct Lines(HashMap<String, OneLine>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct OneLine {
-    /// What there was not enough of when somebody was put into it last.
-    why: Busy,
+    /// What there was not enough of when somebody was put into it last, if that was here.
+    why: Option<Busy>,
     /// The tenants, by priorities, and when each was seen there.
     tenants: [HashMap<Uuid, Instant>; Priority::ALL.len()],
 }
 
 impl OneLine {
-    fn new(why: Busy) -> Self {
-        Self { why, tenants: std::array::from_fn(|_| HashMap::new()) }
+    /// What somebody waits for who joins it.
+    fn why(&self, who: &Who<'_>) -> Busy {
+        self.why.unwrap_or_else(|| likely(&who.account.limits))
     }
 
     fn is_empty(&self) -> bool {
@@ -95,19 +86,18 @@ impl Lines {
             place < urgent && !tenants.is_empty()
                 || place == urgent && tenants.contains_key(&who.tenant)
         };
-        line.tenants.iter().enumerate().any(is_before).then_some(line.why)
+        line.tenants.iter().enumerate().any(is_before).then(|| line.why(who))
     }
 
-    /// Whether anybody stands in the message's line.
-    pub(crate) fn has(&self, who: &Who<'_>) -> bool {
-        self.line(who).is_some_and(|line| !line.is_empty())
+    /// What those wait for who stand in the message's line, if anybody does.
+    pub(crate) fn stand(&self, who: &Who<'_>) -> Option<Busy> {
+        self.line(who).filter(|line| !line.is_empty()).map(|line| line.why(who))
     }
 
     /// Somebody is put into a line.
     pub(crate) fn note(&mut self, who: &Who<'_>, why: Busy, now: Instant) {
-        let line = self.0.entry(line_of(who.account, who.from));
-        let line = line.or_insert_with(|| OneLine::new(why));
-        line.why = why;
+        let line = self.0.entry(line_of(who.account, who.from)).or_default();
+        line.why = Some(why);
         if let Some(tenants) = line.tenants.get_mut(who.priority as usize) {
             tenants.insert(who.tenant, now);
         }
@@ -126,7 +116,7 @@ impl Lines {
         }
         for Standing { waits_for, priority, tenant_id } in standing {
             let Some(priority) = Priority::named(&priority) else { continue };
-            let line = self.0.entry(waits_for).or_insert_with(|| OneLine::new(Busy::Rate));
+            let line = self.0.entry(waits_for).or_default();
             if let Some(tenants) = line.tenants.get_mut(priority as usize) {
                 let at = tenants.entry(tenant_id).or_insert(seen_at);
                 *at = seen_at.max(*at);
@@ -153,49 +143,6 @@ impl Lines {
             return None;
         }
         self.0.get(&line_of(who.account, who.from))
-    }
-}
-
-/// Messages that were put into lines and of which the timers are to know at once.
-#[derive(Debug, Default)]
-pub(crate) struct Entering {
-    all: Mutex<Vec<InLine>>,
-    some: Notify,
-}
-
-impl Entering {
-    /// It is written soon.
-    pub(crate) fn push(&self, one: InLine) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < ENTERING_MAX {
-            all.push(one);
-        }
-        drop(all);
-        self.some.notify_one();
-    }
-
-    /// Writes them, for ever, and tells `entered` of it.
-    pub(crate) async fn write(&self, timers: &Timers, entered: &Notify) {
-        loop {
-            self.some.notified().await;
-            loop {
-                let some = self.some_of_them();
-                if some.is_empty() {
-                    break;
-                }
-                if let Err(error) = timers.enter(&some).await {
-                    tracing::debug!(error = %error, "who was put into a line is known after the lag");
-                    tokio::time::sleep(ENTER_AGAIN).await;
-                }
-                entered.notify_one();
-            }
-        }
-    }
-
-    fn some_of_them(&self) -> Vec<InLine> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = all.len().min(ENTERED_AT_ONCE);
-        all.drain(..number).collect()
     }
 }
 

@@ -6,11 +6,13 @@
 mod allowance;
 mod bucket;
 mod elsewhere;
+mod entering;
 mod hand;
 mod leases;
 mod lines;
 mod park;
 mod release;
+mod served;
 mod soon;
 #[cfg(test)]
 mod tests;
@@ -32,8 +34,9 @@ use uuid::Uuid;
 
 pub(crate) use self::allowance::Allowance;
 use self::bucket::Buckets;
+pub(crate) use self::entering::Entering;
 use self::hand::{Hand, Size, Tokens};
-pub(crate) use self::lines::{Entering, is_line_of};
+pub(crate) use self::lines::is_line_of;
 use self::lines::{Lines, Who};
 pub use self::park::in_lines;
 use self::soon::Soon;
@@ -167,24 +170,13 @@ impl Rates {
             return Availability::Ready;
         }
         let keys = self.keys(load);
-        let state = self.0.lock();
-        if let Some(busy) = state.lines.must_join(&who(load)) {
-            return Availability::Busy { why: busy, until: None };
-        }
-        let (now, has_line) = (Instant::now(), state.lines.has(&who(load)));
+        let (state, now) = (self.0.lock(), Instant::now());
         let known = |(key, size): &(Key, Size)| {
             let hand = state.hands.get(key).filter(|hand| hand.size == *size);
-            hand.map(|hand| hand.tokens(now))
+            (key.what.busy(), hand.map_or(Tokens::Unknown, |hand| hand.tokens(now)))
         };
-        let full = |of: &(Key, Size)| match known(of) {
-            Some(Tokens::Some) => None,
-            Some(Tokens::None(until)) => Some(Availability::Busy { why: of.0.what.busy(), until }),
-            // Whoever stands in the line comes first.
-            Some(Tokens::Unknown) | None => {
-                has_line.then(|| Availability::Busy { why: of.0.what.busy(), until: None })
-            }
-        };
-        keys.iter().find_map(full).unwrap_or(Availability::Ready)
+        let known: Vec<_> = keys.iter().map(known).collect();
+        available(&known, state.lines.must_join(&who(load)), state.lines.stand(&who(load)))
     }
 
     /// Room for one call, if there is some now, and nobody waits for it.
@@ -257,7 +249,7 @@ impl Rates {
     }
 
     fn has_line(&self, load: &Load<'_>) -> bool {
-        self.0.lock().lines.has(&who(load))
+        self.0.lock().lines.stand(&who(load)).is_some()
     }
 
     /// Takes a token of each, or none of any; and wants those that there were not.
@@ -320,6 +312,33 @@ impl Rates {
             Tokens::None(until) => until,
             Tokens::Some | Tokens::Unknown => None,
         })
+    }
+}
+
+/// Whether a message may go, by what is known of the buckets that it takes from; `joins` is what it waits for where it must
+/// join a line, and `others` what those wait for who stand there.
+fn available(known: &[(Busy, Tokens)], joins: Option<Busy>, others: Option<Busy>) -> Availability {
+    let empty = known.iter().find_map(|(why, tokens)| match tokens {
+        Tokens::None(until) => Some(Availability::Busy { why: *why, until: *until }),
+        Tokens::Some | Tokens::Unknown => None,
+    });
+    if let Some(empty) = empty {
+        return empty;
+    }
+    // Of what nobody knows, whoever stands in the line has the first.
+    let is_unknown = known.iter().any(|(_, tokens)| *tokens == Tokens::Unknown);
+    match joins.or_else(|| others.filter(|_| is_unknown)) {
+        Some(why) => Availability::Busy { why, until: None },
+        None => Availability::Ready,
+    }
+}
+
+/// What an account lacks, as a rule, where it is not known what that is.
+pub(crate) const fn likely(limits: &Limits) -> Busy {
+    match limits {
+        Limits { per_s: Some(_), .. } => Busy::Rate,
+        Limits { per_sender_per_s: Some(_), .. } => Busy::SenderRate,
+        Limits { .. } => Busy::Concurrency,
     }
 }
 

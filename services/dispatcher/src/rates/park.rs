@@ -11,6 +11,7 @@ use hatch_routing::Busy;
 use tokio_postgres::{Client, Error};
 
 use super::Load;
+use super::entering::Spot;
 use super::lines::{PREFIX, line_of};
 use crate::Dispatcher;
 use crate::account::SendingAccount;
@@ -71,9 +72,13 @@ impl Dispatcher {
         let load = Load { account, from, tenant, priority, message };
         let (line, at) = (line_of(account, from), self.now());
         let round_from = pending.message.round_from().unwrap_or(at);
-        let due_at = after(round_from, self.config.waits.validity);
+        let is_its = pending.message.waits_in_line() == Some(line.as_str());
+        // Its place is the one that it has, whatever was set since.
+        let has_place = pending.message.waits_in_line_until().filter(|_| is_its);
+        let due_at = has_place.unwrap_or_else(|| after(round_from, self.config.waits.validity));
+        let on_its_way = self.entering.begin(Spot::new(&load, &line, due_at));
         self.rates.stands(&load, busy);
-        if pending.message.waits_in_line() == Some(line.as_str()) {
+        if has_place.is_some() {
             return Ok(self.stand_again(message, due_at, &line).await?);
         }
         let until = (busy == Busy::DailyCap).then(|| self.rates.day_ends(&load)).flatten();
@@ -97,15 +102,8 @@ impl Dispatcher {
         let (lane, priority) = (waiting_lane(request.channel), priority.as_str());
         let (position, waits_for) = (appended.last(), line);
         let stream_id = message;
-        self.entering.push(InLine {
-            stream_id,
-            tenant_id,
-            due_at,
-            position,
-            lane,
-            priority,
-            waits_for,
-        });
+        let in_line = InLine { stream_id, tenant_id, due_at, position, lane, priority, waits_for };
+        self.entering.push(in_line, on_its_way);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
-use hatch_due::{Line, Look, Released, Turn};
+use hatch_due::{LastTurns, Line, Look, Released, Turn};
 use hatch_eventstore::log_unless_away;
 use hatch_routing::{Availability, RouteTable};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::elsewhere::Elsewhere;
+use super::entering::{OnItsWay, Spot};
 use super::lines::{PREFIX, is_line_of};
+use super::served::Served;
 use super::{Allowance, Rates};
 use crate::Dispatcher;
 use crate::account::{Carriers, SendingAccount};
@@ -53,10 +55,12 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 /// Whose turn it is.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// The tenant of each line that had its turn last, and how often somebody was let go.
-    last: HashMap<String, (Uuid, usize)>,
-    /// How many lines were served: with many, each time others come first.
+    /// The tenants of each line that had their turn last, and how often somebody was let go.
+    last: HashMap<String, (LastTurns, usize)>,
+    /// How many lines were served: with more than can be served at once, each time others come first.
     served: usize,
+    /// The lines that were served last, by account.
+    lines: HashMap<Arc<str>, Served>,
     /// Tenants that have had their messages of the day, and since when that is known.
     without: HashMap<Uuid, Instant>,
     looked: Option<Instant>,
@@ -93,6 +97,8 @@ struct GoesOn {
     place: Option<OwnedSemaphorePermit>,
     /// Where it goes by another account or not at all: counts those that do.
     went: Option<Arc<AtomicUsize>>,
+    /// And until that is known, it may be put back.
+    on_its_way: Option<OnItsWay>,
 }
 
 /// By whom those go that are let go of a line.
@@ -157,6 +163,7 @@ impl Dispatcher {
         if lines.is_empty() {
             turns.last.clear();
             turns.going.clear();
+            turns.lines.clear();
             turns.elsewhere.clear();
             return Ok(false);
         }
@@ -228,10 +235,8 @@ impl Dispatcher {
         let going = LET_GO_AT_ONCE.saturating_sub(places.available_permits());
         // One alone is to try an account that does not work, and some go ahead where nobody knows whether it does.
         let mut most = account.health.releasable().saturating_sub(going);
-        // The most urgent first; with more than can be served at once, others of the rest each time.
-        let (number, skipped) = (lines.len(), turns.served % lines.len().max(1));
-        let skipped = if number > LINES_AT_ONCE { skipped } else { 0 };
-        for line in lines.iter().cycle().skip(skipped).take(number.min(LINES_AT_ONCE)) {
+        let mut served = Vec::new();
+        for (priority, line) in self.lines_in_turn(account, lines, turns) {
             if most == 0 {
                 break;
             }
@@ -255,8 +260,33 @@ impl Dispatcher {
             let let_go = self.let_go_on(account, line, by, turns).await?;
             most = most.saturating_sub(let_go);
             turns.has_more |= let_go == number;
+            if let_go > 0 {
+                served.push((priority, line));
+            }
         }
+        turns.lines.entry(Arc::clone(&account.waited_for)).or_default().note(&served);
         Ok(())
+    }
+
+    /// The lines of an account in the order in which they are served now, as many as can be at once.
+    fn lines_in_turn<'a>(
+        &self,
+        account: &SendingAccount,
+        lines: &[&'a str],
+        turns: &Turns,
+    ) -> Vec<(Priority, &'a str)> {
+        let number = lines.len();
+        let urgent =
+            |line: &&'a str| (self.rates.most_urgent(line).unwrap_or(Priority::Bulk), *line);
+        if number > LINES_AT_ONCE {
+            let others = lines.iter().cycle().skip(turns.served % number);
+            return others.take(LINES_AT_ONCE).map(urgent).collect();
+        }
+        let all: Vec<_> = lines.iter().map(urgent).collect();
+        match turns.lines.get(&account.waited_for) {
+            Some(served) => served.in_turn(&all),
+            None => Served::default().in_turn(&all),
+        }
     }
 
     /// For how many of a line the account has room, beside those that are on their way. Where there is but what is kept for
@@ -302,7 +332,8 @@ impl Dispatcher {
         for released in released {
             let (account, allowance) = (account.clone(), allowances.pop());
             let (place, went) = (Arc::clone(&places).try_acquire_owned().ok(), went.clone());
-            let goes_on = GoesOn { released, account, allowance, place, went };
+            let on_its_way = went.as_ref().map(|_| self.entering.begin(Spot::of(&released)));
+            let goes_on = GoesOn { released, account, allowance, place, went, on_its_way };
             self.attempts.spawn(Box::pin(self.clone().go_on(goes_on)));
         }
         Ok(let_go)
@@ -317,17 +348,19 @@ impl Dispatcher {
         // Whatever the account carries by now: another one may be the same at its provider, or have carried more once.
         let (parked, home) = (Channel::ALL.map(waiting_lane), Channel::ALL.map(Channel::as_str));
         let without: Vec<_> = turns.without.keys().copied().collect();
-        let (last, times) = turns.last.get(line).copied().unwrap_or_default();
+        let (last, times) = turns.last.get(line).cloned().unwrap_or_default();
         // No priority but the highest has all of it: another waits, but not for ever.
         let usual = TURNS.get(times % TURNS.len()).copied().unwrap_or(PRIORITIES);
         let only = only.map(|priority| [priority.as_str()]);
         let priorities = only.as_ref().map_or(usual, |only| only.as_slice());
-        let turn = Turn { priorities, last, without: &without };
+        let turn = Turn { priorities, last: &last, without: &without };
         let line_of = Line { lanes: (&parked, &home), waits_for: &[line] };
         let hold = self.config.timers_lag + HOLD_MARGIN;
         let mut released = self.timers.let_go(line_of, turn, (number, hold)).await?;
-        if let Some(last) = Released::last(&released) {
-            turns.last.insert(line.to_owned(), (last, times.wrapping_add(1)));
+        if !released.is_empty() {
+            let (last, times) = turns.last.entry(line.to_owned()).or_default();
+            last.note(&released);
+            *times = times.wrapping_add(1);
         }
         if released.len() < number {
             // Others may have what was seen there.
@@ -336,9 +369,12 @@ impl Dispatcher {
         let mut back = Vec::new();
         released.retain(|one| {
             let tenant = one.timer.tenant_id;
-            let may_go = self.rates.has_day(TenantId(tenant));
-            if !may_go {
+            let has_day = self.rates.has_day(TenantId(tenant));
+            if !has_day {
                 turns.without.insert(tenant, Instant::now());
+            }
+            let may_go = has_day && !self.entering.has_before(&Spot::of(one));
+            if !may_go {
                 back.push(one.clone());
             }
             may_go
@@ -351,7 +387,7 @@ impl Dispatcher {
 
     /// Makes the attempt of a message that was let go.
     async fn go_on(self: Arc<Self>, goes_on: GoesOn) {
-        let GoesOn { released, account, allowance, place, went } = goes_on;
+        let GoesOn { released, account, allowance, place, went, on_its_way } = goes_on;
         let Released { timer, .. } = &released;
         let (tenant_id, message_id) = (timer.tenant_id, timer.stream_id);
         // Between the look and now others of the tenant may have had its last one.
@@ -370,6 +406,7 @@ impl Dispatcher {
             }
             went.fetch_add(1, Ordering::Relaxed);
         }
+        drop(on_its_way);
         let channel = pending.message.requested().map(|request| request.channel);
         let permits = self.swept.iter().find(|(of, _)| Some(*of) == channel);
         let Some(permits) = permits.map(|(_, permits)| Arc::clone(&permits.all)) else { return };

@@ -235,3 +235,37 @@ async fn of_very_many_buckets_each_is_asked_for_in_turn() {
     }
     assert_eq!(asked.len(), MANY);
 }
+
+#[test]
+fn a_message_waits_for_what_is_known_to_be_used_up_and_else_for_what_others_wait() {
+    let midnight = Some(DateTime::<Utc>::UNIX_EPOCH);
+    let busy = |why, until| Availability::Busy { why, until };
+    let (day, second) = (Busy::DailyCap, Busy::Rate);
+    let (all, no_day) = ([(day, Tokens::Some), (second, Tokens::Some)], (day, Tokens::Unknown));
+    for (known, joins, others, expected) in [
+        (all, None, None, Availability::Ready),
+        (all, None, Some(second), Availability::Ready),
+        (all, Some(second), Some(second), busy(second, None)),
+        ([no_day, (second, Tokens::Some)], None, None, Availability::Ready),
+        // That nobody knows of the day is no reason to go by a backup.
+        ([no_day, (second, Tokens::Some)], None, Some(second), busy(second, None)),
+        ([no_day, (second, Tokens::None(None))], None, Some(day), busy(second, None)),
+        (
+            [(day, Tokens::None(midnight)), (second, Tokens::Some)],
+            Some(second),
+            None,
+            busy(day, midnight),
+        ),
+    ] {
+        assert_eq!(available(&known, joins, others), expected, "{known:?} {joins:?} {others:?}");
+    }
+}
+
+#[test]
+fn what_an_account_lacks_as_a_rule_is_what_it_is_limited_by() {
+    let (per_s, per_sender_per_s) = (Some(1.0), Some(1.0));
+    let of_sender = Limits { per_sender_per_s, ..Limits::default() };
+    assert_eq!(likely(&of_sender), Busy::SenderRate);
+    assert_eq!(likely(&Limits { per_s, ..of_sender }), Busy::Rate);
+    assert_eq!(likely(&Limits::default()), Busy::Concurrency);
+}

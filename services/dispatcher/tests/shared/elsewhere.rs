@@ -127,6 +127,43 @@ async fn a_message_in_a_line_goes_on_as_soon_as_a_route_leads_it_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_let_go_in_vain_stands_in_its_line_again_whatever_was_set_since() {
+    let world = World::new().await;
+    let (first, later) = (Provider::hanging(), Provider::hanging());
+    let process = world.dispatch(vec![account("first", first.clone())], config(8, 1)).await;
+    let [holding, next] = one_in_line(&world, &first).await;
+    let id = world.request(TENANT).await;
+    let session = world.database.connect().await;
+    let stands = async || {
+        let known = "SELECT lane = 'sms waiting' AND waits_for LIKE 'rate:%' FROM due.timers WHERE stream_id = $1";
+        let row = session.query_opt(known, &[&id]).await.expect("rows");
+        row.is_some_and(|row| row.get(0))
+    };
+    eventually("it stands in the line", async || stands().await.then_some(())).await;
+    // Nobody lets it go before the process ends.
+    let Process { shutdown, running, .. } = process;
+    shutdown.cancel();
+    first.gate.add_permits(1);
+    running.await.expect("no panic");
+
+    // Messages are valid for longer from now on, and the account is full again.
+    let mut longer = config(8, 1);
+    longer.waits.validity *= 2;
+    let process = world.dispatch(vec![account("first", later.clone())], longer).await;
+    eventually("the account is full", async || (later.calls() == 1).then_some(())).await;
+    // As somebody leaves it who let it go and died.
+    let let_go =
+        "UPDATE due.timers SET lane = 'sms', waits_for = '', look_at = now() WHERE stream_id = $1";
+    assert_eq!(session.execute(let_go, &[&id]).await.expect("let go"), 1);
+    eventually("it stands in the line again", async || stands().await.then_some(())).await;
+    later.gate.add_permits(1);
+    for id in [holding, next, id] {
+        world.becomes(TENANT, id, Status::Sent).await;
+    }
+    world.stop(vec![process]).await;
+}
+
+#[tokio::test]
 async fn a_message_in_a_line_goes_by_another_account_when_its_own_carries_its_channel_no_more() {
     let world = World::new().await;
     let (first, second) = (Provider::hanging(), Provider::new(None));

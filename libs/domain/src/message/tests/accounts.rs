@@ -124,6 +124,7 @@ fn a_message_says_once_that_it_stands_in_a_line_and_leaves_it_with_its_claim() {
     assert_eq!(events[0].due(), Due::At { attempt: None, at: at(1_000) });
     let waiting = Given(new.0.evolve(&events[0]));
     assert_eq!(waiting.0.waits_in_line(), Some("rate:one"));
+    assert_eq!(waiting.0.waits_in_line_until(), Some(at(1_000)), "as its timer has it");
     assert!(waiting.when(in_line("rate:one", None)).expect("known").is_empty());
     let other = waiting.when(in_line("rate:other", Some(at(900)))).expect("another line");
     let put_off = Given(waiting.0.evolve(&other[0]));

@@ -63,11 +63,10 @@ async fn of_the_log(settings: &Settings, database: &Database) -> Vec<Finding> {
 /// Where some limits are of a route, a tenant or a key that there is not.
 fn limits_of_nobody(keys: &[String]) -> Option<Finding> {
     let named = keys.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = match keys.len() {
-        0 => return None,
-        ..=NAMED_MAX => "",
-        _ => " and others",
-    };
+    if keys.is_empty() {
+        return None;
+    }
+    let more = if keys.len() > NAMED_MAX { " and others" } else { "" };
     let what = format!("these are of a route, a tenant or a key that there is not: {named}{more}");
     let remedy = "correct the names, which tell upper from lower case, or take the limits away";
     Some(Finding::warning(RATE_LIMITS, what, remedy))
