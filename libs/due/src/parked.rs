@@ -67,21 +67,42 @@ const SORT: &str = "
                FOR UPDATE OF t SKIP LOCKED) AS sorted
      WHERE t.stream_id = sorted.stream_id";
 
-/// An index holds the lanes of those who wait alone, by how their names end. As many as are asked for, of the first
-/// priority first, and none before others of the first hundred: one that cannot be helped holds up no others.
+/// Of each tenant its share, from one tenant to the next by the index, however many streams each has: as many as are asked
+/// for, of the first priority first. None goes before others of a tenant's first hundred: one that cannot be helped holds up
+/// no others.
 const RELEASE: &str = "
+    WITH RECURSIVE turn(lane, home, waits_for, priority, place, tenant_id) AS (
+        SELECT l.lane, l.home, w.waits_for, p.priority, p.place,
+               (SELECT t.tenant_id FROM due.timers t
+                 WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting' AND t.waits_for = w.waits_for
+                   AND t.priority = p.priority
+                 ORDER BY t.tenant_id LIMIT 1)
+          FROM unnest($2::text[], $3::text[]) AS l(lane, home)
+         CROSS JOIN unnest($6::text[]) AS w(waits_for)
+         CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+        UNION ALL
+        SELECT o.lane, o.home, o.waits_for, o.priority, o.place,
+               (SELECT t.tenant_id FROM due.timers t
+                 WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting' AND t.waits_for = o.waits_for
+                   AND t.priority = o.priority AND t.tenant_id > o.tenant_id
+                 ORDER BY t.tenant_id LIMIT 1)
+          FROM turn o WHERE o.tenant_id IS NOT NULL),
+    width AS (SELECT place, count(*) AS tenants FROM turn WHERE tenant_id IS NOT NULL GROUP BY place)
     UPDATE due.timers t
        SET look_at = statement_timestamp(), lane = parked.home
-      FROM (SELECT turn.stream_id, l.home
-              FROM unnest($2::text[], $3::text[]) AS l(lane, home)
-             CROSS JOIN unnest($6::text[]) AS w(waits_for)
-             CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+      FROM (SELECT one.stream_id, turn.home
+              FROM turn JOIN width USING (place)
              CROSS JOIN LATERAL (
-                   SELECT stream_id FROM due.timers
-                    WHERE kind = $1 AND lane = l.lane AND waits_for = w.waits_for AND priority = p.priority
-                      AND lane LIKE '% waiting'
-                    ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY CASE WHEN $7 AND $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
+                   SELECT first.stream_id, (row_number() OVER () - 1) / 100 AS hundred
+                     FROM (SELECT stream_id FROM due.timers
+                            WHERE kind = $1 AND lane = turn.lane AND lane LIKE '% waiting'
+                              AND waits_for = turn.waits_for AND priority = turn.priority
+                              AND tenant_id = turn.tenant_id
+                            ORDER BY due_at, stream_id LIMIT 1 + greatest($5::bigint, 99) / width.tenants
+                              FOR UPDATE SKIP LOCKED) AS first) AS one
+             WHERE turn.tenant_id IS NOT NULL
+             ORDER BY CASE WHEN $7 AND $5::bigint > 1 THEN turn.place END, one.hundred, random()
+             LIMIT $5::bigint) AS parked
      WHERE t.stream_id = parked.stream_id";
 
 /// A parked stream.
@@ -181,9 +202,10 @@ impl Timers {
         self.execute(SORT, &[&ids, &positions, &waits_for]).await
     }
 
-    /// Brings streams back that are parked and wait for one of `waits_for`, to be looked at now: `limit` at most, of
-    /// the first of `priorities` first if they are in order, and otherwise any of them. The lanes in which they are parked have names that end in ` waiting`; those
-    /// where they belong come second. How many there were is returned.
+    /// Brings streams back that are parked and wait for one of `waits_for`, to be looked at now: `limit` at most, of each
+    /// tenant its share. Those of the first of `priorities` come first if they are in order, and otherwise any of them. The
+    /// lanes in which they are parked have names that end in ` waiting`; those where they belong come second. How many there
+    /// were is returned.
     ///
     /// # Errors
     /// PostgreSQL's.

@@ -324,3 +324,35 @@ async fn a_tenants_parked_streams_are_found_whatever_others_have() {
     assert_eq!(first, Some(true), "among the first");
     assert_eq!(seen.len(), facts.len(), "and all of them");
 }
+
+#[tokio::test]
+async fn who_comes_back_is_one_of_each_tenant_however_many_another_has_parked() {
+    let (_database, timers) = timers().await;
+    let parked = |n, tenant_id, priority| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
+        let stream = fact.stream.as_mut().expect("a stream's");
+        (stream.tenant_id, stream.place) = (tenant_id, WorkClass { lane: "sms waiting", priority });
+        fact
+    };
+    let other = Uuid::from_u128(2);
+    let mut facts: Vec<_> = (1..=600).map(|n| parked(n, TENANT, "normal")).collect();
+    facts.extend([parked(601, other, "normal"), parked(602, other, "high")]);
+    fold(&timers, &facts).await;
+    let unsorted = timers.unsorted(&["sms waiting"], 1_000).await.expect("asked");
+    let said: Vec<_> = unsorted.into_iter().map(|one| (one, "one".to_owned())).collect();
+    timers.sort(&said).await.expect("sorted");
+
+    let lanes: (&[&str], &[&str]) = (&["sms waiting"], &["sms"]);
+    let priorities: &[&str] = &["high", "normal"];
+    let release = async |limit| {
+        timers.release(lanes, &["one"], (priorities, true), limit).await.expect("released")
+    };
+    assert_eq!(release(1).await, 1, "a probe");
+    assert!(release(300).await >= 100);
+    let back = take_now(&timers, (&["sms"], priorities), 1_000).await;
+    let of_other = back.iter().filter(|timer| timer.tenant_id == other).count();
+    assert_eq!(of_other, 2, "of {}", back.len());
+    while release(300).await > 0 {}
+    let all = take_now(&timers, (&["sms"], priorities), 1_000).await.len() + back.len();
+    assert_eq!(all, facts.len(), "and all of them");
+}

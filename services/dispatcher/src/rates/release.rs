@@ -379,8 +379,9 @@ impl Dispatcher {
             }
             may_go
         });
+        // The others go on, whatever becomes of these.
         for one in back {
-            self.stand_again(one.timer.stream_id, one.due_at, &one.waits_for).await?;
+            self.stays(&one).await;
         }
         Ok(released)
     }

@@ -386,7 +386,7 @@ mod tests {
         let both = caps(Some(5), &[(ONE, 2)]).expect("they are numbers of tenants");
         assert_eq!((both.each, both.own.len()), (Some(5), 1));
         for (each, of, key) in [
-            (Some(0), [(ONE, 2)], "limits.messages_per_day: expected 1"),
+            (Some(0), [(ONE, 2)], "limits.messages_per_day: expected a whole number"),
             (None, [(ONE, 0)], "limits.tenant_messages_per_day.00000000"),
             (None, [("acme", 2)], "limits.tenant_messages_per_day.acme: expected the id"),
         ] {

@@ -33,6 +33,9 @@ const OF_MESSAGES: [&str; 5] = [
     "services/dispatcher/src",
 ];
 
+/// Codes that errors of messages have which earlier builds wrote, and no newer ones.
+const EARLIER: [&str; 1] = ["throttled"];
+
 /// What stands before a code of ours there.
 const BEFORE_A_CODE: [&str; 7] = [
     "unsendable(\"",
@@ -148,7 +151,7 @@ fn the_codes_of_fields_are_those_of_the_schema() {
 
 #[test]
 fn the_codes_of_messages_are_those_that_the_code_has() {
-    let mut given = BTreeSet::new();
+    let mut given = BTreeSet::from(EARLIER.map(str::to_owned));
     for source in OF_MESSAGES.into_iter().flat_map(sources) {
         for before in BEFORE_A_CODE {
             for after in source.split(before).skip(1) {
