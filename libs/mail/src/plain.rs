@@ -307,7 +307,7 @@ mod tests {
             let html = piece.repeat(256 * 1024 / piece.len());
             let began = std::time::Instant::now();
             html_to_text(&html);
-            assert!(began.elapsed().as_secs() < 5, "{piece:?}");
+            assert!(began.elapsed().as_secs() < 30, "{piece:?}");
         }
     }
 }

@@ -102,7 +102,7 @@ fn words_that_lost_their_ends_follow_a_shared_end_once() {
     let began = std::time::Instant::now();
     decoded(&text);
     decoded_in_list(&text);
-    assert!(began.elapsed().as_secs() < 5);
+    assert!(began.elapsed().as_secs() < 30);
 }
 
 proptest! {
