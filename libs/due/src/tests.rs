@@ -49,6 +49,14 @@ fn fact(position: i64, stream_id: Uuid, due: DueTime) -> Fact<()> {
     Fact { position: Position(position), epoch: 1, recorded_at: at(0), stream: Some(stream) }
 }
 
+/// A stream that waits for somebody.
+fn parked(n: i64, tenant_id: Uuid, priority: &'static str) -> Fact<()> {
+    let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
+    let stream = fact.stream.as_mut().expect("a stream's");
+    (stream.tenant_id, stream.place) = (tenant_id, WorkClass { lane: "sms waiting", priority });
+    fact
+}
+
 /// Folds `facts` onto the checkpoint as it is.
 async fn fold(timers: &Timers, facts: &[Fact<()>]) -> Checkpoint {
     let checkpoint = timers.checkpoint().await.expect("a checkpoint");
@@ -299,12 +307,6 @@ async fn a_parked_stream_comes_back_for_the_one_it_waits_for_whatever_else_is_pa
 async fn a_tenants_parked_streams_are_found_whatever_others_have() {
     const MANY: i64 = 600;
     let (_database, timers) = timers().await;
-    let parked = |n, tenant_id, priority| {
-        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
-        let stream = fact.stream.as_mut().expect("a stream's");
-        (stream.tenant_id, stream.place) = (tenant_id, WorkClass { lane: "sms waiting", priority });
-        fact
-    };
     let other = Uuid::from_u128(2);
     let mut facts: Vec<_> = (1..=MANY).map(|n| parked(n, TENANT, "high")).collect();
     facts.push(parked(MANY + 1, other, "low"));
@@ -328,12 +330,6 @@ async fn a_tenants_parked_streams_are_found_whatever_others_have() {
 #[tokio::test]
 async fn who_comes_back_is_one_of_each_tenant_however_many_another_has_parked() {
     let (_database, timers) = timers().await;
-    let parked = |n, tenant_id, priority| {
-        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
-        let stream = fact.stream.as_mut().expect("a stream's");
-        (stream.tenant_id, stream.place) = (tenant_id, WorkClass { lane: "sms waiting", priority });
-        fact
-    };
     let other = Uuid::from_u128(2);
     let mut facts: Vec<_> = (1..=600).map(|n| parked(n, TENANT, "normal")).collect();
     facts.extend([parked(601, other, "normal"), parked(602, other, "high")]);

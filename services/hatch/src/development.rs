@@ -231,11 +231,15 @@ impl Application for Development {
     }
 }
 
-/// Makes the master key that `up` has where none is set.
+/// Makes the master key that `up` has where none is set, unless there is one of an earlier start.
 fn make_master_key(folder: &Path) -> anyhow::Result<()> {
     let key = MasterKey::draw().context("failed to draw a master key")?;
     let (path, draft) = (folder.join(MASTER_KEY_OF_UP), folder.join("master.key.new"));
     let write = || -> std::io::Result<()> {
+        // What an earlier one sealed nobody could read again.
+        if path.try_exists()? {
+            return Ok(());
+        }
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&draft)?;
@@ -279,4 +283,19 @@ fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
         address.ip()
     );
     Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_key_is_made_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = || std::fs::read(folder.path().join(MASTER_KEY_OF_UP)).expect("it is there");
+        make_master_key(folder.path()).expect("made");
+        let first = read();
+        make_master_key(folder.path()).expect("there is one");
+        assert_eq!(read(), first);
+    }
 }
