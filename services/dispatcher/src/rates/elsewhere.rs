@@ -27,7 +27,7 @@ const LINES_LOOKED_AT: usize = 16;
 pub(super) struct Elsewhere {
     until: Instant,
     wait: Duration,
-    /// How many went since the last look.
+    /// How many went since the last look. Each of whom nobody knows that yet has a hold of it.
     went: Arc<AtomicUsize>,
     /// Each look begins with another line.
     turn: usize,
@@ -38,9 +38,9 @@ impl Elsewhere {
         Self { until: now, wait: Duration::ZERO, went: Arc::default(), turn: 0 }
     }
 
-    /// How many are looked at now; none where it is too early.
+    /// How many are looked at now; none where it is too early, or where the last ones are still being looked at.
     fn look(&mut self, now: Instant) -> Option<usize> {
-        if self.until > now {
+        if self.until > now || Arc::strong_count(&self.went) > 1 {
             return None;
         }
         self.turn = self.turn.wrapping_add(1);
@@ -164,7 +164,10 @@ mod tests {
             tokio::time::advance(lines.until - now).await;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        lines.went.fetch_add(1, Ordering::Relaxed);
+        let slow = Arc::clone(&lines.went);
+        assert_eq!(lines.look(Instant::now()), None, "who knows whether it goes?");
+        slow.fetch_add(1, Ordering::Relaxed);
+        drop(slow);
         assert_eq!(lines.look(Instant::now()), Some(LET_GO_AT_ONCE));
         tokio::time::advance(LOOK_EVERY.0).await;
         assert_eq!(lines.look(Instant::now()), Some(LOOKED_AT), "no more went");
